@@ -1,0 +1,32 @@
+"""dydca: a graph-level compiler and dataflow analysis for dynamic, content-aware super-resolution networks on CPUs.
+
+The names below are loaded on first use, so that ``import dydca`` and `dydca.load` need neither torch nor TVM.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dydca.errors import DydcaError
+
+if TYPE_CHECKING:
+    from dydca.api import compile as compile
+    from dydca.capture import capture as capture
+    from dydca.report import explain as explain
+    from dydca.runtime import Network as Network
+    from dydca.runtime import load as load
+
+__version__ = "0.1.0"
+__all__ = ["DydcaError", "Network", "__version__", "capture", "compile", "explain", "load"]
+
+_HOMES = {"compile": "api", "capture": "capture", "explain": "report", "load": "runtime", "Network": "runtime"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dydca' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"dydca.{_HOMES[name]}"), name)
+    globals()[name] = value  # in particular over the sub-module of the same name that the import has just bound
+    return value

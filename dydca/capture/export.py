@@ -1,0 +1,179 @@
+"""One path through the network by torch.export, with the exact conditions under which it is taken."""
+
+from __future__ import annotations
+
+import os
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sympy
+import torch
+from torch import Tensor, fx, nn
+from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+
+from dydca.errors import CaptureError
+from dydca.program import Graph, Guard
+from dydca.shapes import Patch, dim_names
+
+_TORCH = os.path.dirname(torch.__file__)
+_CONSTANTS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+
+
+@dataclass(frozen=True)
+class Export:
+    """A path and its region.
+
+    Attributes:
+        dims: One symbol per axis of each input.
+        guards: What must hold for a patch to take this path.
+        graph: The path, for any patch of the region.
+        outputs: Names of the results.
+        single: Whether forward returned one bare tensor.
+    """
+
+    dims: tuple[tuple[sympy.Symbol, ...], ...]
+    guards: tuple[Guard, ...]
+    graph: Graph
+    outputs: tuple[str, ...]
+    single: bool
+
+    def holds(self, condition: sympy.Basic, patch: Patch) -> bool:
+        """Decides a condition on a concrete patch."""
+        if tuple(map(len, patch)) != tuple(map(len, self.dims)):
+            return False
+        flat = zip(self.dims, patch, strict=True)
+        sizes = {dim: size for dims, shape in flat for dim, size in zip(dims, shape, strict=True)}
+        return Guard(condition).holds(sizes)
+
+    def accepts(self, patch: Patch) -> bool:
+        """Whether the patch takes this path."""
+        return all(self.holds(guard.condition, patch) for guard in self.guards)
+
+
+def export_route(
+    module: nn.Module, names: Sequence[str], dtypes: Sequence[torch.dtype], patch: Patch
+) -> Export:
+    """Exports the path that `patch` takes, with every size of 2 or more left free.
+
+    Raises:
+        CaptureError: DYD101, DYD103.
+    """
+    examples = tuple(_example(shape, dtype) for shape, dtype in zip(patch, dtypes, strict=True))
+    free = tuple({axis: Dim.AUTO for axis, size in enumerate(shape) if size > 1} for shape in patch)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(module, examples, dynamic_shapes=free, strict=False)
+            dims, guards = _region(program, names)
+            program = program.run_decompositions({})
+    except Exception as error:  # torch.export raises whatever the user's forward or its own tracing raised
+        raise _refusal(error) from error
+    graph = _unlifted(program)
+    single = bool(program.call_spec.out_spec.is_leaf()) if program.call_spec.out_spec is not None else False
+    return Export(dims, guards, graph, tuple(node.name for node in graph.outputs), single)
+
+
+def _example(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    return torch.zeros(*shape, dtype=dtype)
+
+
+def _refusal(error: Exception) -> CaptureError:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    line = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
+    message = next((text.strip() for text in str(error).splitlines() if text.strip()), type(error).__name__)
+    return CaptureError("DYD101", "the network cannot be exported", where=line, got=f"{type(error).__name__}: {message}")
+
+
+def _is_users(filename: str) -> bool:
+    own = os.path.dirname(os.path.abspath(__file__))
+    return not filename.startswith((_TORCH, own, "<"))
+
+
+def _region(program: ExportedProgram, names: Sequence[str]) -> tuple[tuple[tuple[sympy.Symbol, ...], ...], tuple[Guard, ...]]:
+    """The dimension symbols of the inputs, and the conditions PyTorch assumed about them."""
+    values = [
+        node.meta["val"]
+        for node, spec in zip(_placeholders(program), program.graph_signature.input_specs, strict=True)
+        if spec.kind == InputKind.USER_INPUT
+    ]
+    several = len(values) > 1
+    dims = tuple(
+        tuple(sympy.Symbol(name, integer=True, positive=True) for name in dim_names(value.dim(), f"_{owner}" if several else ""))
+        for value, owner in zip(values, names, strict=True)
+    )
+    own: dict[sympy.Basic, sympy.Symbol] = {}
+    guards: list[Guard] = []
+    pairs = [(size, dim) for value, row in zip(values, dims, strict=True) for size, dim in zip(value.shape, row, strict=True)]
+    for size, dim in pairs:
+        expression = size.node.expr if isinstance(size, torch.SymInt) else sympy.Integer(size)
+        if expression.is_Symbol and expression not in own:
+            own[expression] = dim
+        else:
+            guards.append(Guard(sympy.Eq(dim, expression.xreplace(own))))
+    guards += _ranges(program, own)
+    guards += _conditions(values, own)
+    return dims, tuple(guard for guard in dict.fromkeys(guards) if guard.condition != sympy.true)
+
+
+def _ranges(program: ExportedProgram, own: dict[sympy.Basic, sympy.Symbol]) -> Iterator[Guard]:
+    for symbol, interval in program.range_constraints.items():
+        if symbol in own:
+            yield Guard(sympy.Ge(own[symbol], interval.lower))
+            if interval.upper.is_Integer:
+                yield Guard(sympy.Le(own[symbol], interval.upper))
+
+
+def _conditions(values: Sequence[Tensor], own: dict[sympy.Basic, sympy.Symbol]) -> Iterator[Guard]:
+    """The relations met on the way; in user code they carry its line, in operators they do not."""
+    environments = {size.node.shape_env for value in values for size in value.shape if isinstance(size, torch.SymInt)}
+    known = set(own.values())  # a size PyTorch fixed to a number is guarded as such already
+    for environment, guard in ((environment, guard) for environment in environments for guard in environment.guards):
+        frame = guard.sloc.framework_loc
+        users = frame is not None and hasattr(frame, "filename") and _is_users(frame.filename)
+        line = f"{os.path.basename(frame.filename)}:{frame.lineno}" if users else None
+        condition = environment.simplify(guard.expr).xreplace(own)
+        if condition.free_symbols <= known:
+            yield Guard(condition, line)
+
+
+def _placeholders(program: ExportedProgram) -> list[fx.Node]:
+    return [node for node in program.graph.nodes if node.op == "placeholder"]
+
+
+def _unlifted(program: ExportedProgram) -> Graph:
+    """The program's graph with parameters as named constants and only the user's outputs."""
+    constants: dict[str, Tensor] = {}
+    replaced: dict[fx.Node, str] = {}
+    for node, spec in zip(_placeholders(program), program.graph_signature.input_specs, strict=True):
+        if spec.kind in _CONSTANTS:
+            stored = program.state_dict if spec.target in program.state_dict else program.constants
+            name = str(spec.target).replace(".", "_")
+            constants[name], replaced[node] = stored[spec.target].detach(), name  # type: ignore[index]
+    graph = fx.Graph()
+    copies: dict[fx.Node, Any] = {}
+    for node in program.graph.nodes:
+        if node.op == "output":
+            graph.output(tuple(copies[result] for result in _results(program, node)))
+        elif node in replaced:
+            copies[node] = graph.get_attr(replaced[node])
+        else:
+            copies[node] = graph.node_copy(node, copies.__getitem__)
+            trace = node.meta.get("stack_trace")
+            copies[node].meta = {"stack_trace": trace} if trace else {}
+    result = Graph(graph, constants)
+    result.sweep()
+    return result
+
+
+def _results(program: ExportedProgram, output: fx.Node) -> Iterator[fx.Node]:
+    for value, spec in zip(output.args[0], program.graph_signature.output_specs, strict=True):  # type: ignore[arg-type]
+        if spec.kind == OutputKind.BUFFER_MUTATION:
+            raise CaptureError("DYD103", f"forward writes to the buffer {spec.target}", got=f"a write to {spec.target}")
+        if spec.kind == OutputKind.USER_OUTPUT:
+            if not isinstance(value, fx.Node):
+                raise CaptureError("DYD101", "forward returns something that is no tensor", got=repr(value))
+            yield value

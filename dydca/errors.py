@@ -1,0 +1,173 @@
+"""Every refusal of dydca: one exception type per floor, one stable code per reason.
+
+A message is built from the same six parts everywhere: code, what is wrong, where in the user's source,
+what was got, what was wanted, and one fix. `CODES` explains each code in a sentence or two; the texts are
+what ``dydca errors DYD###`` prints. This file imports nothing, so that the runtime can share it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Explanation(NamedTuple):
+    """What a code means and what usually resolves it."""
+
+    meaning: str
+    remedy: str
+
+
+CODES: dict[str, Explanation] = {
+    "DYD101": Explanation(
+        "torch.export could not turn the model into a graph.",
+        "Run the named source line in a way torch.export accepts; `where` is the line that stopped it.",
+    ),
+    "DYD102": Explanation(
+        "The model is of a kind dydca cannot capture.",
+        "Hand over an nn.Module, an ExportedProgram, a GraphModule, or the path of a saved one.",
+    ),
+    "DYD103": Explanation(
+        "The captured program writes to one of its own parameters or buffers.",
+        "Put the state into an input and an output of forward, or call model.eval() if it is a training statistic.",
+    ),
+    "DYD201": Explanation(
+        "A patch shape is not understood.",
+        "Write (N, C, H, W) with positive integers, or (H, W) where the other sizes are known.",
+    ),
+    "DYD202": Explanation(
+        "An operator of the model does not accept a declared patch.",
+        "Declare patches the operator accepts, or pad them before the network.",
+    ),
+    "DYD301": Explanation(
+        "The order of the passes is not possible: a pass names another in `after` that follows it or is absent.",
+        "Reorder the passes so that each comes after those it names.",
+    ),
+    "DYD302": Explanation(
+        "A pass left a graph that is not well formed or whose outputs have other shapes or types than before.",
+        "This is a fault of the pass; leave it out with passes=..., and report it.",
+    ),
+    "DYD303": Explanation(
+        "A pass changed the values the network computes beyond the stated tolerance.",
+        "This is a fault of the pass; leave it out with passes=..., and report it.",
+    ),
+    "DYD401": Explanation(
+        "An operator cannot be lowered to native code.",
+        "Replace it by operators dydca lowers, or keep it outside the compiled network.",
+    ),
+    "DYD402": Explanation(
+        "A tensor has a type the native code does not compute with.",
+        "Convert the model with model.float(); the native code computes in float32.",
+    ),
+    "DYD501": Explanation("The native tool chain failed.", "Read the compiler's own message, which is quoted."),
+    "DYD502": Explanation("No C compiler was found.", "Install gcc or clang, or set CC to the compiler's path."),
+    "DYD503": Explanation(
+        "The target or its processor is unknown.", "Choose one of the names the message lists; `host` is this machine."
+    ),
+    "DYD601": Explanation(
+        "The network was called with a patch it was not compiled for.",
+        "Declare the shape in patch_shapes and compile again, or cut the picture into declared patches.",
+    ),
+    "DYD602": Explanation("The network was called with a tensor of another type.", "Pass float32 values."),
+    "DYD603": Explanation("The network was called with a tensor of another rank.", "Pass [N, C, H, W]."),
+    "DYD604": Explanation(
+        "The network was called with an argument that is no array, or with a wrong number of them.",
+        "Pass one torch tensor or numpy array per input of the network.",
+    ),
+    "DYD605": Explanation(
+        "The native library reported a failure.", "Read the quoted message; after a failed create, ask for fewer threads."
+    ),
+    "DYD606": Explanation(
+        "The network was closed and cannot run any more.", "Load or compile it again, and close it after the last call."
+    ),
+    "DYD701": Explanation("A file does not exist or cannot be read.", "Check the path and its permissions."),
+    "DYD702": Explanation(
+        "A file is not what its name promises, or is damaged.", "Write it again with the tool that made it."
+    ),
+    "DYD703": Explanation(
+        "A model file asks for classes that are not known to be safe.",
+        "Export the model to .pt2, allow the named classes with --allow, or use --trust-pickle if you trust its source.",
+    ),
+    "DYD704": Explanation(
+        "An artifact was written by another version of the format or for another processor.",
+        "Compile the model again with this version, for this machine.",
+    ),
+    "DYD705": Explanation("A file could not be written.", "Check the folder, its permissions and the free space."),
+    "DYD801": Explanation("A video or picture cannot be decoded.", "Convert it to a common format, for example with ffmpeg."),
+    "DYD802": Explanation("A frame cannot be cut as asked.", "Choose a patch that is not larger than the frame."),
+    "DYD901": Explanation("The command line is not understood.", "See --help of the command."),
+    "DYD902": Explanation(
+        "An optional part is not installed.", "Install it with the extra the message names, e.g. pip install dydca[content]."
+    ),
+}
+
+
+class DydcaError(Exception):
+    """A refusal with a stable code.
+
+    Args:
+        code: A key of `CODES`.
+        what: One sentence, no full stop needed.
+        where: The place in the user's source or input, e.g. ``%conv3 (model.py:41)``.
+        got: What was found there.
+        want: What would have been accepted.
+        fix: What to do, if it is more specific than the code's own remedy.
+
+    Raises:
+        KeyError: `code` is not registered; a programming error of dydca itself.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        what: str,
+        *,
+        where: str | None = None,
+        got: object = None,
+        want: object = None,
+        fix: str | None = None,
+    ) -> None:
+        self.code, self.what, self.where, self.got, self.want = code, what, where, got, want
+        self.fix = fix or CODES[code].remedy
+        rows = (("at", where), ("got", got), ("want", want), ("fix", self.fix))
+        lines = [f"  {name:4} {value}" for name, value in rows if value is not None]
+        super().__init__("\n".join([f"{code}: {what}", *lines]))
+
+
+class CaptureError(DydcaError):
+    """DYD1xx: the model could not be turned into a program."""
+
+
+class ShapeError(DydcaError):
+    """DYD2xx: a declared patch is refused."""
+
+
+class PassError(DydcaError):
+    """DYD3xx: a pass broke its contract."""
+
+
+class LoweringError(DydcaError):
+    """DYD4xx: an operator or type has no native form."""
+
+
+class BuildError(DydcaError):
+    """DYD5xx: the tool chain could not make a library."""
+
+
+class RunError(DydcaError):
+    """DYD6xx: a compiled network was called wrongly or failed."""
+
+
+class UnknownPatchError(RunError):
+    """DYD601: the shape is not among the declared patches; the message lists them."""
+
+
+class FileError(DydcaError):
+    """DYD7xx: a file is missing, damaged, unsafe or cannot be written."""
+
+
+class ContentError(DydcaError):
+    """DYD8xx: pictures, videos and their cutting."""
+
+
+class UsageError(DydcaError):
+    """DYD9xx: the command line, or a missing optional part."""

@@ -1,0 +1,1 @@
+"""Kernel templates: frozen parameters that emit one TIR function each. Equal kernels are emitted once."""

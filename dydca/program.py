@@ -1,0 +1,234 @@
+"""The captured network: one torch.fx graph of ATen operators per route, with the region of patches it serves.
+
+`Graph` is a thin editor over `torch.fx.Graph`; every graph stays executable in PyTorch, and that execution is
+the oracle of all that follows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy
+import torch
+from torch import Tensor, fx
+from torch.fx import Node
+
+from dydca.shapes import Patch
+
+_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
+
+
+class Graph:
+    """An editable graph with its constants.
+
+    Attributes:
+        fx: The torch.fx graph; ``get_attr`` nodes name entries of `constants`.
+        constants: Tensors by name; several graphs may hold the same tensor, which is then stored once.
+    """
+
+    def __init__(self, graph: fx.Graph, constants: dict[str, Tensor]) -> None:
+        self.fx, self.constants = graph, constants
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(tuple(self.fx.nodes))
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        """The placeholders, in the order of the arguments."""
+        return tuple(node for node in self.fx.nodes if node.op == "placeholder")
+
+    @property
+    def outputs(self) -> tuple[Node, ...]:
+        """The nodes the graph returns, in order."""
+        return tuple(self.fx.output_node().args[0])  # type: ignore[arg-type]
+
+    def constant(self, node: object) -> Tensor | None:
+        """The tensor behind a ``get_attr`` node, None for any other node or value."""
+        return self.constants[str(node.target)] if isinstance(node, Node) and node.op == "get_attr" else None
+
+    def uses(self, node: Node) -> int:
+        """How many nodes read `node`, the output included."""
+        return len(node.users)
+
+    def const(self, tensor: Tensor, name: str, *, before: Node) -> Node:
+        """Adds a constant, named after `name` but unique, read just before `before`."""
+        unique = next(key for key in _names(name.replace(".", "_")) if key not in self.constants)
+        self.constants[unique] = tensor
+        with self.fx.inserting_before(before):
+            return self.fx.create_node("get_attr", unique, name=unique)
+
+    def add(self, op: Callable[..., Any], *args: Any, before: Node, **kwargs: Any) -> Node:
+        """Adds ``op(*args, **kwargs)`` just before `before`, blamed on the same line of the user's source."""
+        with self.fx.inserting_before(before):
+            node = self.fx.call_function(op, args, kwargs)
+        if "stack_trace" in before.meta:
+            node.meta["stack_trace"] = before.meta["stack_trace"]
+        return node
+
+    def replace(self, old: Node, new: Node) -> None:
+        """Lets every reader of `old` read `new`, then sweeps what nobody reads any more."""
+        old.replace_all_uses_with(new)
+        self.sweep()
+
+    def sweep(self) -> int:
+        """Removes nodes and constants that nobody reads; inputs stay. Returns how many nodes went."""
+        gone = 0
+        for node in reversed(self.fx.nodes):
+            if not node.users and node.op not in ("placeholder", "output"):
+                self.fx.erase_node(node)
+                gone += 1
+        read = {str(node.target) for node in self.fx.nodes if node.op == "get_attr"}
+        for name in self.constants.keys() - read:
+            del self.constants[name]
+        return gone
+
+    def copy(self) -> Graph:
+        """A graph that can be edited apart; the tensors are shared."""
+        graph = fx.Graph()
+        outputs = graph.graph_copy(self.fx, {})
+        graph.output(outputs)
+        return Graph(graph, dict(self.constants))
+
+    def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Executes the graph in PyTorch."""
+        with torch.no_grad():
+            outputs = fx.Interpreter(self.module()).run(*inputs)
+        return tuple(outputs)
+
+    def module(self) -> fx.GraphModule:
+        """The graph as a torch module, e.g. for torch.export; later edits of the graph do not show in it."""
+        root = torch.nn.Module()
+        for name, tensor in self.constants.items():
+            root.register_buffer(name, tensor)
+        copied = fx.Graph()
+        copied.output(copied.graph_copy(self.fx, {}))
+        return fx.GraphModule(root, copied)
+
+    def key(self) -> tuple[object, ...]:
+        """Equal for graphs that compute the same with the same constants, whatever their nodes are called."""
+        number = {node: index for index, node in enumerate(self.fx.nodes)}
+
+        def described(node: Node) -> tuple[object, ...]:
+            if (tensor := self.constant(node)) is not None:
+                small = tensor.numel() <= 64
+                return node.op, tuple(tensor.shape), str(tensor.tolist()) if small else tensor.data_ptr()
+            target = "" if node.op == "placeholder" else str(node.target)
+            return node.op, target, str(fx.node.map_arg((node.args, node.kwargs), lambda operand: f"%{number[operand]}"))
+
+        return tuple(map(described, self.fx.nodes))
+
+    def text(self) -> str:
+        """The graph as readable text, one node a line."""
+        return str(self.fx)
+
+
+def _names(stem: str) -> Iterator[str]:
+    stem = re.sub(r"\W", "_", stem)
+    yield stem
+    number = 1
+    while True:
+        yield f"{stem}_{number}"
+        number += 1
+
+
+def op_name(node: Node) -> str:
+    """The operator's name without namespace and overload: ``conv2d`` for ``aten.conv2d.default``."""
+    if node.op != "call_function":
+        return node.op
+    schema = getattr(node.target, "_schema", None)
+    return str(schema.name.split("::")[1]) if schema else getattr(node.target, "__name__", str(node.target))
+
+
+def source_line(node: Node) -> str | None:
+    """``file.py:41``: the innermost line of the user's source that made the node, None if not recorded."""
+    frames = _FRAME.findall(str(node.meta.get("stack_trace") or ""))
+    return "{}:{}".format(*frames[-1]) if frames else None
+
+
+def where(node: Node) -> str:
+    """The node for messages: ``%conv3 = conv2d (model.py:41)``."""
+    line = source_line(node)
+    return f"%{node.name} = {op_name(node)}" + (f" ({line})" if line else "")
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A condition on the sizes of the inputs that held while a route was captured.
+
+    Attributes:
+        condition: A sympy relation over the dimension symbols of the program, e.g. ``H < 70``.
+        line: ``file.py:41`` if the user's own source decided on it, None if PyTorch or an operator did.
+    """
+
+    condition: sympy.Basic
+    line: str | None = None
+
+    def holds(self, sizes: dict[sympy.Symbol, int]) -> bool:
+        """Decides the condition on concrete sizes, exactly."""
+        return self.condition.xreplace({symbol: sympy.Integer(size) for symbol, size in sizes.items()}) == sympy.true
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of the network: its name, element type, and one symbol per axis."""
+
+    name: str
+    dtype: torch.dtype
+    dims: tuple[sympy.Symbol, ...]
+
+
+@dataclass
+class Route:
+    """One straight-line path through the network.
+
+    Attributes:
+        name: ``route0``, ``route1``, ... in the order of first declared patch.
+        regions: Each a conjunction of conditions, in the order the path met them; a patch in any takes this path.
+        graph: The path, for any patch of its region.
+        patches: The declared patches that take it.
+    """
+
+    name: str
+    regions: tuple[tuple[Guard, ...], ...]
+    graph: Graph
+    patches: list[Patch] = field(default_factory=list)
+
+    @property
+    def predicate(self) -> str:
+        """The user's own conditions as text, ``always`` if there are none."""
+        return " and ".join(str(guard.condition) for guard in self.regions[0] if guard.line) or "always"
+
+
+@dataclass
+class Program:
+    """A network as dydca sees it.
+
+    Attributes:
+        inputs: In the order of forward's tensor arguments.
+        outputs: Names of the results, in order.
+        single: Whether forward returns one bare tensor rather than a tuple.
+        routes: All routes that declared patches take.
+        uncovered: Regions that the network distinguishes and no declared patch enters, as text with source lines.
+    """
+
+    inputs: tuple[Input, ...]
+    outputs: tuple[str, ...]
+    single: bool
+    routes: list[Route]
+    uncovered: tuple[str, ...] = ()
+
+    def sizes(self, patch: Patch) -> dict[sympy.Symbol, int]:
+        """Binds the dimension symbols of all inputs to the sizes of `patch`."""
+        return {
+            dim: size
+            for tensor, shape in zip(self.inputs, patch, strict=True)
+            for dim, size in zip(tensor.dims, shape, strict=True)
+        }
+
+    @property
+    def patches(self) -> Iterable[tuple[Route, Patch]]:
+        """Every declared (route, patch)."""
+        return [(route, patch) for route in self.routes for patch in route.patches]
