@@ -1,0 +1,36 @@
+"""What every test shares: one thread for torch, repeatable randomness, and skips for what the machine lacks."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+import zlib
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the test processes share few processors
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+settings.register_profile("here", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked `qemu` where there is none."""
+    if shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static"):
+        return
+    for item in items:
+        if item.get_closest_marker("qemu"):
+            item.add_marker(pytest.mark.skip(reason="no qemu-aarch64 on this machine"))
+
+
+@pytest.fixture(autouse=True)
+def _seed(request: pytest.FixtureRequest) -> None:
+    """Seed the global generators from the test's own name, so that a test draws the same numbers in any order."""
+    seed = zlib.crc32(request.node.nodeid.encode())
+    random.seed(seed)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(seed)
