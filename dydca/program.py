@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import sympy
@@ -18,6 +19,7 @@ from torch.fx import Node
 
 from dydca.shapes import Patch
 
+_TORCH = str(Path(torch.__file__).parent)
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 
 
@@ -142,10 +144,19 @@ def op_name(node: Node) -> str:
     return str(schema.name.split("::")[1]) if schema else getattr(node.target, "__name__", str(node.target))
 
 
+def arguments(node: Node) -> dict[str, Any]:
+    """The operator's arguments by the names of its schema, defaults filled in."""
+    schema = node.target._schema  # type: ignore[union-attr]
+    named = {argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()}
+    named |= {argument.name: value for argument, value in zip(schema.arguments, node.args, strict=False)}
+    return named | dict(node.kwargs)
+
+
 def source_line(node: Node) -> str | None:
     """``file.py:41``: the innermost line of the user's source that made the node, None if not recorded."""
     frames = _FRAME.findall(str(node.meta.get("stack_trace") or ""))
-    return "{}:{}".format(*frames[-1]) if frames else None
+    users = [frame for frame in frames if not frame[0].startswith(_TORCH)] or frames
+    return f"{Path(users[-1][0]).name}:{users[-1][1]}" if users else None
 
 
 def where(node: Node) -> str:

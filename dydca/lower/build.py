@@ -38,7 +38,7 @@ def build_library(plan: Plan, target: Target) -> bytes:
         (folder / "weights.bin").write_bytes(plan.weights)
         (folder / "weights.c").write_text(_WEIGHTS)
         sources = [str(path) for path in sorted(NATIVE.glob("*.c"))]
-        flags = ["-O2", "-shared", "-fPIC", "-fvisibility=hidden", f"-I{NATIVE}", "-s", "-Wl,-z,noexecstack", "-Wl,-z,now"]
+        flags = ["-O2", "-shared", "-fPIC", "-fvisibility=hidden", f"-I{NATIVE}", "-s", "-Wl,-z,noexecstack,-z,now,-Bsymbolic"]
         inputs = ["plan.c", "weights.c", *sources, "kernels.o", "-lpthread", "-lm"]
         _run([compiler, *flags, "-o", "net.so", *inputs], folder)
         return (folder / "net.so").read_bytes()

@@ -13,7 +13,7 @@ from torch.fx import Node
 
 from dydca.analysis.facts import Facts
 from dydca.lower.kernels.epilogue import Step
-from dydca.program import Graph
+from dydca.program import Graph, arguments, op_name
 
 aten = torch.ops.aten
 
@@ -95,7 +95,7 @@ def _extend(graph: Graph, facts: Facts, group: Group, taken: set[Node]) -> bool:
 def _absorb(graph: Graph, facts: Facts, group: Group, node: Node) -> bool:
     value = group.result if group.nodes else group.source
     if node.target == SHUFFLE and group.shuffle == 1 and _is_picture(facts, value):
-        group.shuffle = int(node.args[1])  # type: ignore[arg-type]
+        group.shuffle = int(arguments(node)["upscale_factor"])
         group.nodes.append(node)
         return True
     read = _steps(graph, facts, node, value)
@@ -131,7 +131,7 @@ def _relu(_graph: Graph, _facts: Facts, _node: Node, _value: Node) -> Steps:
 
 
 def _leaky_relu(_graph: Graph, _facts: Facts, node: Node, _value: Node) -> Steps:
-    return [("leaky_relu", (float(node.args[1]) if len(node.args) > 1 else 0.01,), None)]  # type: ignore[arg-type]
+    return [("leaky_relu", (float(arguments(node)["negative_slope"]),), None)]
 
 
 def _prelu(graph: Graph, facts: Facts, node: Node, value: Node) -> Steps | None:
@@ -143,38 +143,44 @@ def _prelu(graph: Graph, facts: Facts, node: Node, value: Node) -> Steps | None:
 
 
 def _clamp(_graph: Graph, _facts: Facts, node: Node, _value: Node) -> Steps | None:
-    low, high = (tuple(node.args[1:]) + (None, None))[:2]
-    bounds = (("clamp_min", node.kwargs.get("min", low)), ("clamp_max", node.kwargs.get("max", high)))
+    named = arguments(node)
+    bounds = (
+        ("clamp_min", named.get("min", named.get("min_val"))),
+        ("clamp_max", named.get("max", named.get("max_val"))),
+    )
     if any(isinstance(bound, Node) for _, bound in bounds):
         return None
-    return [(op, (float(bound),), None) for op, bound in bounds if bound is not None]  # type: ignore[arg-type]
+    return [(op, (float(bound),), None) for op, bound in bounds if bound is not None]
 
 
-def _hardtanh(_graph: Graph, _facts: Facts, node: Node, _value: Node) -> Steps:
-    low, high = (float(bound) for bound in (*node.args[1:3], -1.0, 1.0)[:2])  # type: ignore[arg-type]
-    return [("clamp_min", (low,), None), ("clamp_max", (high,), None)]
+def _relu6(_graph: Graph, _facts: Facts, _node: Node, _value: Node) -> Steps:
+    return [("clamp_min", (0.0,), None), ("clamp_max", (6.0,), None)]
 
 
 def _arithmetic(graph: Graph, facts: Facts, node: Node, value: Node) -> Steps | None:
     """add, sub, mul and div of the value with a number, a constant per channel, or a tensor of its shape."""
-    name = str(node.target).split(".")[1]
+    name = op_name(node)
     left, right = node.args[:2]
     other, turned = (left, True) if right is value else (right, False)
-    alpha = float(node.kwargs.get("alpha", 1.0))  # type: ignore[arg-type]
+    alpha = float(arguments(node).get("alpha", 1.0))
     if other is value or (turned and (name == "div" or alpha != 1.0)):
         return None
     number = _number(graph, other)
     if number is not None:
-        return _with_number(name, number * (alpha if name in ("add", "sub") else 1.0), turned)
+        return _with_number(name, number * alpha, turned)
     if not isinstance(other, Node) or alpha != 1.0 or name == "div":
         return None
     negated: Steps = [("scale", (-1.0,), None)] if name == "sub" and turned else []
     op = {"add": "add", "mul": "multiply", "sub": "add" if turned else "subtract"}[name]
     constant = graph.constant(other)
     reading = other if constant is None else _broadcast_constant(constant, facts, node)
-    if reading is None or (isinstance(reading, Node) and facts[other].shape != facts[value].shape):
+    if reading is None or (isinstance(reading, Node) and _differ(facts, other, value)):
         return None
     return [*negated, (op, (), reading)]
+
+
+def _differ(facts: Facts, one: Node, other: Node) -> bool:
+    return facts[one].shape != facts[other].shape or facts[one].dtype != facts[other].dtype
 
 
 def _with_number(name: str, number: float, turned: bool) -> Steps | None:
@@ -213,10 +219,9 @@ _READERS: dict[Any, Callable[[Graph, Facts, Node, Node], Steps | None]] = {
     aten.leaky_relu.default: _leaky_relu,
     aten.prelu.default: _prelu,
     aten.clamp.default: _clamp,
-    aten.hardtanh.default: _hardtanh,
-    aten.relu6.default: lambda _g, _f, _n, _v: [("clamp_min", (0.0,), None), ("clamp_max", (6.0,), None)],
-    **dict.fromkeys(
-        (aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor), _arithmetic
-    ),
-    **dict.fromkeys((aten.add.Scalar, aten.sub.Scalar, aten.mul.Scalar, aten.div.Scalar), _arithmetic),
-}
+    aten.hardtanh.default: _clamp,
+    aten.relu6.default: _relu6,
+} | dict.fromkeys(
+    [getattr(getattr(aten, name), overload) for name in ("add", "sub", "mul", "div") for overload in ("Tensor", "Scalar")],
+    _arithmetic,
+)

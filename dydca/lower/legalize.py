@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from math import prod
 
 import numpy as np
 import torch
@@ -16,17 +17,17 @@ from torch.fx import Node
 from dydca.analysis.facts import Facts
 from dydca.errors import LoweringError
 from dydca.lower.calls import Call, Value, Weight
+from dydca.lower.kernels.move import Move
 from dydca.lower.kernels.nest import LegalizedNest
+from dydca.lower.layout import PLAIN
 from dydca.lower.targets import Target
 from dydca.lower.tvm_api import Operand, legalized_nests
 from dydca.program import Graph, op_name, where
 
 MULTIPLIES = frozenset(
-    "conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d linear matmul mm bmm addmm "
-    "baddbmm einsum scaled_dot_product_attention".split()
+    ["conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "scaled_dot_product_attention"]
 )
 """Operators that must have a template; TVM's default schedule is never run for them."""
-
 
 def legalize(
     graph: Graph, facts: Facts, node: Node, reads: Mapping[Node, Value], results: list[Value], target: Target
@@ -48,13 +49,28 @@ def legalize(
         message = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise LoweringError("DYD401", "TVM does not know this operator", where=where(node), got=message) from error
     values: dict[object, Value | Weight] = {("input", number): value for number, value in enumerate(reads.values())}
-    values |= {(operand.kind, operand.key): result for operand, result in zip(outputs, results, strict=True)}
+    written_by_nest = {operand.key for nest in nests for operand in nest.writes}
+    copied = []
+    for operand, result in zip(outputs, results, strict=True):
+        if operand.kind == "intermediate" and operand.key in written_by_nest and (operand.kind, operand.key) not in values:
+            values[operand.kind, operand.key] = result
+        else:
+            copied.append((operand, result))
     calls = []
     for nest in nests:
         read = [_held(values, operand, node) for operand in nest.reads]
         written = [_held(values, operand, node) for operand in nest.writes]
         calls.append(Call(LegalizedNest(nest.text, nest), read, written, (node.name,)))  # type: ignore[arg-type]
-    return calls
+    # What is folded to a constant, or handed through, no nest computes.
+    return calls + [_copy(_held(values, operand, node), result, node, target) for operand, result in copied]
+
+
+def _copy(source: Value | Weight, result: Value, node: Node, target: Target) -> Call:
+    size = prod(result.shape) * result.itemsize
+    if size % 4:
+        raise LoweringError("DYD401", "a copy of single bytes", where=where(node), got=f"{size} bytes")
+    kernel = Move((1, 1, 1, size // 4), PLAIN, PLAIN, 1, (), (), target.lanes)
+    return Call(kernel, [source], [result], (node.name,))
 
 
 def _alone(graph: Graph, facts: Facts, node: Node, inputs: tuple[Node, ...]) -> tuple[fx.GraphModule, tuple[torch.Tensor, ...]]:

@@ -75,7 +75,8 @@ class _Lowering:
 
     def wanted(self, node: Node, shuffled: bool) -> Layout:
         """The layout in which the readers of a group's result can use it."""
-        fed = any(not g.fallback and (g.source is node or node in g.readings) for g in self.groups)
+        kept = [group for group in self.groups if not group.fallback]
+        fed = any(group.source is node or any(reading is node for reading in group.readings) for group in kept)
         plain = not fed or shuffled or self.picture(node)[1] <= FEW_CHANNELS
         return Layout(1 if plain else self.target.lanes, self.padding(node))
 

@@ -12,7 +12,7 @@ from dydca.lower.kernels.direct import DirectConv
 from dydca.lower.kernels.epilogue import Operand, Step
 from dydca.lower.layout import Layout
 from dydca.lower.targets import Target
-from dydca.program import where
+from dydca.program import arguments, where
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ def conv_attributes(node: Node, window: tuple[int, int]) -> ConvAttributes:
     Raises:
         LoweringError: DYD401, ``padding="same"`` with an even window, which pads the two sides differently.
     """
-    given = dict(zip(("stride", "padding", "dilation"), node.args[3:6], strict=False)) | node.kwargs
-    stride, padding, dilation = given.get("stride", 1), given.get("padding", 0), given.get("dilation", 1)
+    named = arguments(node)
+    stride, padding, dilation = named["stride"], named["padding"], named["dilation"]
     dilation = _pair(dilation)
     if isinstance(padding, str):
         same = tuple(d * (k - 1) for d, k in zip(dilation, window, strict=True))

@@ -1,0 +1,324 @@
+"""Winograd convolution F(m x m, 3 x 3) with a fused epilogue and pixel-shuffle store.
+
+Lavin and Gray, 2016, arXiv 1509.09308: a tile of m x m outputs needs (m + 2)^2 multiplications per pair of channels
+instead of 9 m^2. Tiles of a whole batch are numbered in rows and worked off in blocks: a block's inputs are
+transformed to V, for each of the (m + 2)^2 frequencies one small matrix product with the weights U gives M, and M is
+transformed back. V, M and the halfway results of the two-dimensional transforms stay in cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dydca.lower.kernels.epilogue import Operand, Step, apply
+from dydca.lower.kernels.kernel import Kernel, Parameter, aligned, callers
+from dydca.lower.kernels.winograd_points import TAPS, transforms
+from dydca.lower.kernels.winograd_transform import transform_input, transform_output
+from dydca.lower.layout import Layout
+from dydca.lower.tvm_api import PrimFunc, T, fma, kernel, register
+
+UNROLL = 4
+"""Input channels per iteration of the matrix products' inner loop."""
+
+LINE = 16
+"""Floats between the planes of two frequencies beyond their size, so that powers of two do not share cache sets."""
+
+
+@dataclass(frozen=True)
+class WinogradConv(Kernel):
+    """``y = epilogue(conv2d(x, w) + b)`` for 3 x 3 windows with stride and dilation 1.
+
+    Attributes:
+        source: Layout of x, in blocks of `lanes`, its halo at least the padding.
+        source_shape: x as [N, C, H, W].
+        target: Layout of y: blocks of `lanes`, or plain with pixel shuffle by `shuffle`.
+        target_shape: The convolution's own result [N, O, H', W'], before any shuffle.
+        padding: As in conv2d, (vertical, horizontal).
+        shuffle: Upscaling factor of the store; 1 stores plainly.
+        steps, operands: The epilogue.
+        lanes: Floats of a vector register.
+        m: Outputs of a tile in each direction: 2, 4 or 6.
+        block: Tiles of a unit of work, a multiple of `tile`.
+        tile, vectors: The register tile of the matrix products: tiles times vectors of output channels.
+        by_lane: Whether they load `UNROLL` inputs as one vector and multiply by its lanes, as ARM does in one
+            instruction, instead of loading and broadcasting single floats; for `lanes` = `UNROLL` only.
+    """
+
+    source: Layout
+    source_shape: tuple[int, int, int, int]
+    target: Layout
+    target_shape: tuple[int, int, int, int]
+    padding: tuple[int, int]
+    shuffle: int
+    steps: tuple[Step, ...]
+    operands: tuple[Operand, ...]
+    lanes: int
+    m: int
+    block: int
+    tile: int
+    vectors: int
+    by_lane: bool
+
+    @property
+    def tiles(self) -> tuple[int, int]:
+        """Rows and columns of tiles of one picture."""
+        return -(-self.target_shape[2] // self.m), -(-self.target_shape[3] // self.m)
+
+    @property
+    def count(self) -> int:
+        """Tiles of the whole batch."""
+        return self.target_shape[0] * self.tiles[0] * self.tiles[1]
+
+    @property
+    def extent(self) -> int:
+        return -(-self.count // self.block)
+
+    @property
+    def macs(self) -> int:
+        n, o, h, w = self.target_shape
+        return n * o * h * w * self.source_shape[1] * TAPS * TAPS
+
+    @property
+    def points(self) -> int:
+        """Interpolation points in each direction; inputs of a tile too."""
+        return self.m + TAPS - 1
+
+    @property
+    def channels(self) -> int:
+        """Input channels computed with, rounded up to whole iterations; the weights beyond are zero."""
+        return -(-self.source_shape[1] // UNROLL) * UNROLL
+
+    @property
+    def groups(self) -> int:
+        """Groups of output channels that share a register tile."""
+        return -(-self.target_shape[1] // (self.lanes * self.vectors))
+
+    @property
+    def padded_channels(self) -> int:
+        """Output channels computed, those beyond the network's own included."""
+        return self.groups * self.vectors * self.lanes
+
+    @property
+    def planar(self) -> bool:
+        """Whether y has one channel a plane, so that a tile is turned before it is stored."""
+        return self.target.block == 1
+
+    @property
+    def scratch(self) -> int:
+        return _Scratch(self).floats
+
+    def parameters(self) -> dict[str, Parameter]:
+        n, o, h, w = self.target_shape
+        blocks = self.groups * self.vectors
+        named = {
+            "x": aligned(*self.source.buffer(self.source_shape)),
+            "u": aligned(self.points**2, self.groups, self.channels, self.vectors, self.lanes),
+            "b": aligned(blocks, self.lanes),
+        }
+        for number, operand in enumerate(self.operands):
+            whole = Layout(self.lanes, operand.halo or 0).buffer(self.target_shape)
+            named[f"operand{number}"] = aligned(blocks, self.lanes) if operand.halo is None else aligned(*whole)
+        stored = (n, o // self.shuffle**2, h * self.shuffle, w * self.shuffle)
+        named["y"] = callers(*self.target.buffer(stored)) if self.planar else aligned(*self.target.buffer(stored))
+        named["scratch"] = aligned(self.scratch)
+        return named
+
+    def emit(self) -> PrimFunc:
+        with kernel(**self.parameters()) as (arguments, begin, end, finished):
+            _Emitter(self, dict(zip(self.parameters(), arguments, strict=True))).blocks(begin, end)
+        return finished[0]
+
+    def pack_weights(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[O, C, 3, 3] transformed to ``U = G g G^T``, as [frequency, group, channel, vectors, lanes].
+
+        Computed in float64 and rounded once.
+        """
+        o, c = weight.shape[:2]
+        g = np.array(transforms(self.m).g, np.float64)
+        whole = np.zeros((self.points, self.points, self.padded_channels, self.channels))
+        whole[:, :, :o, :c] = np.einsum("ij,ocjk,lk->iloc", g, weight.astype(np.float64), g)
+        split = whole.reshape(self.points**2, self.groups, self.vectors, self.lanes, self.channels)
+        return np.ascontiguousarray(split.transpose(0, 1, 4, 2, 3), np.float32)
+
+    def pack_channels(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """One value per output channel, zeros beyond the last."""
+        whole = np.zeros(self.padded_channels, np.float32)
+        whole[: values.size] = values.reshape(-1)
+        return whole
+
+
+class _Scratch:
+    """Where V, M, halfway results and a turned tile lie in the kernel's scratch, in floats."""
+
+    def __init__(self, k: WinogradConv) -> None:
+        frequencies = k.points**2
+        self.v_tile, self.m_tile = k.source.blocks(k.source_shape[1]) * k.lanes, k.padded_channels
+        self.v_plane, self.m_plane = k.block * self.v_tile + LINE, k.block * self.m_tile + LINE
+        self.m_start = frequencies * self.v_plane
+        self.halfway_start = self.m_start + frequencies * self.m_plane
+        self.stage_start = self.halfway_start + frequencies * k.lanes
+        self.floats = self.stage_start + (k.m * k.m * k.padded_channels if k.planar else 0)
+
+
+class _Emitter:
+    """Writes the loops of one kernel; the builder is open."""
+
+    def __init__(self, k: WinogradConv, buffers: dict[str, Any]) -> None:
+        self.k, self.buffers, self.at = k, buffers, _Scratch(k)
+        # A picture lower or narrower than a tile computes outputs beyond its edge, which are not stored.
+        self.height, self.width = (min(k.m, size) for size in k.target_shape[2:])
+
+    def blocks(self, begin: Any, end: Any) -> None:
+        k = self.k
+        with T.serial(begin, end) as unit:
+            first = T.bind(unit * k.block)
+            filled = k.block if k.count % k.block == 0 else T.bind(T.min(k.block, k.count - first))
+            with T.serial(0, filled) as slot:
+                self.input_tile(first, slot)
+            with T.serial(0, k.points**2) as frequency, T.serial(0, k.groups) as group:
+                with T.serial(0, k.block // k.tile) as part:
+                    self.multiply(frequency, group, T.bind(part * k.tile))
+            with T.serial(0, filled) as slot:
+                self.output_tile(first, slot)
+
+    def place(self, tile: Any) -> tuple[Any, Any, Any]:
+        """The picture of a tile, and its row and column of tiles."""
+        rows, columns = self.k.tiles
+        row = T.bind(tile // columns)
+        return (0 if self.k.target_shape[0] == 1 else T.bind(row // rows)), T.bind(row % rows), T.bind(tile % columns)
+
+    def origin(self, index: Any, axis: int) -> Any:
+        """The first output row (axis 0) or column (1) of a tile; the last tile is moved in from the edge."""
+        size, m = self.k.target_shape[2 + axis], self.k.m
+        return T.bind(index * m if size % m == 0 else T.min(index * m, max(size - m, 0)))
+
+    def input_tile(self, first: Any, slot: Any) -> None:
+        """``V = B^T d B`` of one tile, channel block by channel block."""
+        k = self.k
+        n, tile_row, tile_column = self.place(T.bind(first + slot))
+        row = T.bind(self.origin(tile_row, 0) + (k.source.halo - k.padding[0]))
+        column = T.bind(self.origin(tile_column, 1) + (k.source.halo - k.padding[1]))
+        # A picture lower or narrower than a tile ends within it: there its last row or column is read again.
+        low, narrow = (size < k.m for size in k.target_shape[2:])
+        last = [size + TAPS - 2 + k.source.halo - p for size, p in zip(k.target_shape[2:], k.padding, strict=True)]
+        with T.serial(0, k.source.blocks(k.source_shape[1])) as block:
+            with T.serial(0, k.points) as i:
+                y = T.min(row + i, last[0]) if low else row + i
+                xs = [T.min(column + j, last[1]) if narrow else column + j for j in range(k.points)]
+                d = [T.bind(T.BufferLoad(self.buffers["x"], [n, block, y, self.vector(x * k.lanes)])) for x in xs]
+                for j, value in enumerate(transform_input(k.m, d, k.lanes)):
+                    self.keep(value, self.halfway(i, j))
+            with T.serial(0, k.points) as j:
+                d = [self.kept(self.halfway(i, j)) for i in range(k.points)]
+                start = T.bind(j * self.at.v_plane + slot * self.at.v_tile + block * k.lanes)
+                for i, value in enumerate(transform_input(k.m, d, k.lanes)):
+                    self.keep(value, start + i * k.points * self.at.v_plane)
+
+    def multiply(self, frequency: Any, group: Any, part: Any) -> None:
+        """``M = V U`` of one frequency, for one register tile."""
+        k = self.k
+        sums = [[register(k.lanes) for _ in range(k.vectors)] for _ in range(k.tile)]
+        for total in (total for tile in sums for total in tile):
+            T.buffer_store(total, T.Broadcast(T.float32(0), k.lanes), [0])
+        start = T.bind(frequency * self.at.v_plane + part * self.at.v_tile)
+        with T.serial(0, k.channels // UNROLL) as step:
+            first = T.bind(step * UNROLL)
+            loaded = [self.kept(start + t * self.at.v_tile + first) for t in range(k.tile)] if k.by_lane else []
+            for inner in range(UNROLL):
+                index = [frequency, group, first + inner]
+                weights = [
+                    T.bind(T.BufferLoad(self.buffers["u"], [*index, v, self.vector(0)])) for v in range(k.vectors)
+                ]
+                for t, tile in enumerate(sums):
+                    if k.by_lane:
+                        one = T.Shuffle([loaded[t]], [inner])
+                    else:
+                        one = T.BufferLoad(self.buffers["scratch"], [start + t * self.at.v_tile + (first + inner)])
+                    value = T.bind(T.Broadcast(one, k.lanes))
+                    for total, w in zip(tile, weights, strict=True):
+                        T.buffer_store(total, fma(value, w, T.BufferLoad(total, [0]), k.lanes), [0])
+        start = T.bind(
+            self.at.m_start + frequency * self.at.m_plane + part * self.at.m_tile + group * k.vectors * k.lanes
+        )
+        for t, tile in enumerate(sums):
+            for v, total in enumerate(tile):
+                self.keep(T.BufferLoad(total, [0]), start + (t * self.at.m_tile + v * k.lanes))
+
+    def output_tile(self, first: Any, slot: Any) -> None:
+        """``Y = A^T M A`` of one tile, through the epilogue to y.
+
+        A tile moved in from the edge shares outputs with its neighbour, which alone stores them: two threads may
+        be at the two tiles, and the two results differ in rounding.
+        """
+        k = self.k
+        n, tile_row, tile_column = self.place(T.bind(first + slot))
+        origin = self.origin(tile_row, 0), self.origin(tile_column, 1)
+        own = T.bind(tile_row * k.m - origin[0]), T.bind(tile_column * k.m - origin[1])
+        with T.serial(0, k.groups * k.vectors) as block:
+            with T.serial(0, k.points) as j:
+                start = T.bind(self.at.m_start + j * self.at.m_plane + slot * self.at.m_tile + block * k.lanes)
+                x = [self.kept(start + i * k.points * self.at.m_plane) for i in range(k.points)]
+                for i, value in enumerate(transform_output(k.m, x, None, k.lanes)):
+                    self.keep(value, self.halfway(i, j))
+            bias = T.bind(T.BufferLoad(self.buffers["b"], [block, self.vector(0)]))
+            with T.serial(own[0], self.height) as i:
+                x = [self.kept(self.halfway(i, j)) for j in range(k.points)]
+                row = transform_output(k.m, x, bias, k.lanes)[: self.width]
+                self.finish_row(row, n, block, T.bind(origin[0] + i), origin[1], own[1], i)
+        if k.planar:
+            self.turn(n, origin, own)
+
+    def finish_row(self, row: list[Any], n: Any, block: Any, y: Any, column: Any, own: Any, i: Any) -> None:
+        """Puts one row of a tile through the epilogue and stores it, or stages it if y is plain."""
+        k = self.k
+        for j, total in enumerate(row):
+            # A column of the neighbour's goes where the first own one is stored next.
+            x = T.bind(column + self.owned(j, own))
+
+            def load(operand: int, x: Any = x) -> Any:
+                halo = k.operands[operand].halo
+                index = (
+                    [block, self.vector(0)] if halo is None else [n, block, y + halo, self.vector((x + halo) * k.lanes)]
+                )
+                return T.BufferLoad(self.buffers[f"operand{operand}"], index)
+
+            value = apply(k.steps, total, load, k.lanes)
+            if k.planar:
+                self.keep(value, self.at.stage_start + (i * k.m + j) * k.padded_channels + block * k.lanes)
+            else:
+                halo = k.target.halo
+                T.buffer_store(self.buffers["y"], value, [n, block, y + halo, self.vector((x + halo) * k.lanes)])
+
+    def owned(self, j: int, own: Any) -> Any:
+        """Column j of a tile, or its first own column if that is further right."""
+        width, m = self.k.target_shape[3], self.k.m
+        return j if width % m == 0 or width < m or j >= m - width % m else T.max(own, j)
+
+    def turn(self, n: Any, origin: tuple[Any, Any], own: tuple[Any, Any]) -> None:
+        """Moves a staged tile [pixel, channel] to planes; `shuffle` channels in a row become neighbouring pixels."""
+        k, r, halo = self.k, self.k.shuffle, self.k.target.halo
+        with T.serial(0, k.target_shape[1] // r) as run, T.serial(own[0], self.height) as i:
+            y = T.bind((origin[0] + i) * r + run % r + halo)
+            for j in range(self.width):
+                staged = self.at.stage_start + (i * k.m + j) * k.padded_channels + run * r
+                x = (origin[1] + self.owned(j, own[1])) * r + halo
+                source, target = (staged, x) if r == 1 else (T.ramp(staged, 1, r), T.ramp(x, 1, r))
+                value = T.BufferLoad(self.buffers["scratch"], [source])
+                T.buffer_store(self.buffers["y"], value, [n, run // r, y, target])
+
+    def vector(self, start: Any) -> Any:
+        return T.ramp(start, 1, self.k.lanes)
+
+    def halfway(self, i: Any, j: Any) -> Any:
+        """Where element (i, j) of a tile lies between the transforms of its two directions."""
+        return self.at.halfway_start + (i * self.k.points + j) * self.k.lanes
+
+    def keep(self, value: Any, start: Any) -> None:
+        T.buffer_store(self.buffers["scratch"], value, [self.vector(start)])
+
+    def kept(self, start: Any) -> Any:
+        return T.bind(T.BufferLoad(self.buffers["scratch"], [self.vector(start)]))

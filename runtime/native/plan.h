@@ -1,0 +1,49 @@
+/* plan.h: what the generated C of a network and the runtime know of each other. Not for users.
+ *
+ * The compiler writes one function per (route, patch): kernel calls in order, over one arena whose offsets are
+ * fixed at compile time. The runtime finds the plan of a call by its shapes, lends it an arena and a team. */
+#ifndef DYDCA_PLAN_H
+#define DYDCA_PLAN_H
+
+#include "dydca.h"
+
+typedef struct dydca_team dydca_team; /* the threads that share one run; NULL when it runs alone */
+
+typedef struct {
+  const float *const *inputs;
+  float *const *outputs;
+  char *arena;   /* arena_bytes of the plan, 64-byte aligned, contents undefined */
+  char *scratch; /* scratch_bytes for the calling thread; tasks get their own thread's */
+  dydca_team *team;
+} dydca_frame;
+
+/* A share of a kernel's work: the units [begin, end) of its extent, e.g. rows of the output. */
+typedef void (*dydca_task)(const dydca_frame *frame, char *scratch, int begin, int end);
+
+/* Runs the task over [0, extent): in one call when alone, else in contiguous shares, one per thread of the team
+ * (the share of a thread that is late is run by another), and returns when all are done. Writes of all shares are
+ * visible afterwards. A task never calls dydca_each. */
+void dydca_each(const dydca_frame *frame, dydca_task task, int extent);
+
+/* Zeros the halo around `count` planes of height x width pixels of `block` floats. */
+void dydca_zero_halo(float *planes, int count, int height, int width, int halo, int block);
+
+typedef struct {
+  const char *name;        /* "route/patch", for the report */
+  const dydca_tensor *inputs;  /* rank and shape only; data is NULL */
+  const dydca_tensor *outputs;
+  unsigned long arena_bytes;   /* multiple of 64 */
+  unsigned long scratch_bytes; /* per thread, multiple of 64 */
+  double cost;                 /* predicted, in any unit that is the same over the network */
+  void (*run)(const dydca_frame *frame);
+} dydca_plan;
+
+typedef struct {
+  int inputs, outputs, plans;
+  const dydca_plan *plan;
+  const char *manifest;
+} dydca_network;
+
+extern const dydca_network dydca_this_network; /* defined by the generated C */
+
+#endif

@@ -1,0 +1,248 @@
+"""A compiled network as a Python callable: tensors in, tensors of the same library out."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from dydca.errors import FileError, RunError
+from dydca.runtime import artifact
+from dydca.runtime.call import Call, Patch
+from dydca.runtime.declared import check_library, declared_patches, output_shapes
+from dydca.runtime.library import MAX_THREADS, Library, Shape, load_library
+from dydca.runtime.machine import runnable_triple
+from dydca.runtime.tensors import Kind, kind_of
+
+T = TypeVar("T")
+
+REPORT_TEXT, REPORT_DATA = "report.txt", "report.json"
+
+
+class Network:
+    """A native network with its threads and memory. Several Python threads may call it at once.
+
+    Args:
+        library: The shared library, its bytes or its path.
+        manifest: ``target`` ``{"triple": str, "features"?: [names as in /proc/cpuinfo]}`` and ``patches``
+            ``[{"route": str, "inputs": [shape, ...], "outputs": [shape, ...]}, ...]``; anything else is kept as it is.
+        report: What `report` returns.
+        report_data: The same as JSON text, kept for `save`.
+        threads: 1..64, the caller's own among them; by default one per processor this process may use.
+
+    Raises:
+        FileError: DYD701, `library` cannot be read; DYD702, it or the manifest is damaged; DYD704, it is for another
+            interface version or machine; DYD705, the temporary folder is not writable.
+        RunError: DYD605, memory or threads are not to be had.
+    """
+
+    def __init__(
+        self,
+        library: bytes | str | Path,
+        manifest: Mapping[str, object],
+        report: str = "",
+        report_data: str = "{}",
+        threads: int | None = None,
+    ) -> None:
+        self._manifest = dict(manifest)
+        self._declared = declared_patches(manifest)
+        name = artifact.library_name(runnable_triple(manifest))
+        code = library if isinstance(library, bytes) else artifact.read_bytes(Path(library), "library")
+        self._members = {name: code, REPORT_DATA: report_data.encode(), REPORT_TEXT: report.encode()}
+        self._threads = min(len(os.sched_getaffinity(0)), MAX_THREADS) if threads is None else threads
+        self._library = load_library(code)
+        try:
+            check_library(self._library, self._declared)
+            net = self._library.create(self._threads)
+        except BaseException:
+            self._library.close()
+            raise
+        self._start(net)
+        _alive.add(self)
+
+    def _start(self, net: ctypes.c_void_p | None) -> None:
+        """Take `net` into use, None for one made at the next call; no call is under way."""
+        self._lock = threading.Lock()
+        self._net = net
+        self._run = self._library.run
+        self._patches: dict[tuple[Shape, ...], Patch] = {}
+        self._calls: weakref.WeakSet[Call] = weakref.WeakSet()
+        self._release = weakref.finalize(self, _release, self._library, net)
+        self._release.atexit = False  # a daemon thread may still be in a call then; the process frees all anyway
+
+    @property
+    def threads(self) -> int:
+        """How many threads share a patch or the patches of `run_many`."""
+        return self._threads
+
+    @property
+    def manifest(self) -> dict[str, object]:
+        """A copy of the compiler's description: target, inputs, outputs, routes, patches."""
+        return dict(self._manifest)
+
+    def __call__(self, *inputs: T) -> T | tuple[T, ...]:
+        """Run one patch.
+
+        Args:
+            inputs: One torch tensor or numpy array per input, float32, of a declared shape. One that is not contiguous
+                or not aligned is copied. None is changed, none keeps a gradient. Values are taken as finite.
+
+        Returns:
+            The output, of the same library as the first input; a tuple if there are several.
+
+        Raises:
+            RunError: DYD602 not float32, DYD603 wrong rank, DYD604 no array or wrong number, DYD606 closed.
+            UnknownPatchError: DYD601, the shape is not declared; the message lists those that are.
+        """
+        call, kinds = self._lease(inputs)
+        try:
+            outputs: list[T] = call.fill(kinds, inputs)
+            if self._run(*call.arguments):
+                raise RunError("DYD605", "the run failed", got=self._library.last_error(self._net))
+        finally:
+            call.release()
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def run_many(self, patches: Sequence[T | tuple[T, ...]]) -> list[T | tuple[T, ...]]:
+        """Run many patches, one to a thread, the longest first.
+
+        Args:
+            patches: For each what a call takes: a tensor, or a tuple of them if the network has several inputs.
+
+        Returns:
+            The outputs in the order of `patches`.
+
+        Raises:
+            RunError, UnknownPatchError: as a call; nothing has run then.
+        """
+        calls: list[Call] = []
+        results: list[T | tuple[T, ...]] = []
+        try:
+            for patch in patches:
+                inputs = patch if isinstance(patch, tuple) else (patch,)
+                call, kinds = self._lease(inputs)
+                calls.append(call)
+                outputs: list[T] = call.fill(kinds, inputs)
+                results.append(outputs[0] if len(outputs) == 1 else tuple(outputs))
+            if calls and self._library.run_many(calls[0].arguments[0], [(call.inputs, call.outputs) for call in calls]):
+                raise RunError("DYD605", "the run failed", got=self._library.last_error(self._net))
+        finally:
+            for call in calls:
+                call.release()
+        return results
+
+    def _lease(self, inputs: tuple[object, ...]) -> tuple[Call, list[Kind]]:
+        """The native arguments for inputs of these shapes, no other call's until released."""
+        kinds = [kind_of(tensor) for tensor in inputs]
+        key = tuple([tensor.shape for tensor in inputs])  # type: ignore[attr-defined]
+        patch = self._patches.get(key)
+        if patch is None:
+            patch = self._new_patch(tuple(tuple(shape) for shape in key))
+        try:
+            return patch.idle.pop(), kinds
+        except IndexError:
+            return self._new_call(patch), kinds
+
+    def _new_patch(self, key: tuple[Shape, ...]) -> Patch:
+        with self._lock:
+            self._require_open()
+            outputs = output_shapes(self._library, self._declared, key)
+            return self._patches.setdefault(key, Patch(key, outputs))
+
+    def _new_call(self, patch: Patch) -> Call:
+        with self._lock:
+            call = Call(self._require_open(), patch)
+            self._calls.add(call)
+            return call
+
+    def _require_open(self) -> ctypes.c_void_p:
+        if not self._release.alive:
+            raise RunError("DYD606", "the network is closed")
+        if self._net is None:
+            self._release.detach()
+            net = self._library.create(self._threads)
+            self._net, self._release = net, weakref.finalize(self, _release, self._library, net)
+            self._release.atexit = False
+        return self._net
+
+    def report(self) -> str:
+        """The compiler's report: routes, shapes, kernels, memory, what each pass did."""
+        return self._members[REPORT_TEXT].decode(errors="replace")
+
+    def save(self, path: str | Path) -> None:
+        """Write the network as a ``.dydca`` file, which `load` reads without torch and TVM.
+
+        Raises:
+            FileError: DYD705, it cannot be written; nothing is left behind.
+        """
+        artifact.save(path, self._manifest, self._members)
+
+    def close(self) -> None:
+        """Wait for the calls under way, then release threads, memory and library. A second close does nothing."""
+        with self._lock:
+            release = self._release.detach()
+            patches, self._patches = self._patches, {}
+        if release is None:
+            return
+        idle: list[Call] = []
+        while True:
+            for patch in patches.values():
+                idle += patch.take_idle()
+            if len(self._calls) <= len(idle):
+                break
+            time.sleep(0.0005)
+        self._net = None
+        _release(self._library, release[2][1])
+
+    def __enter__(self) -> Network:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _forget_threads(self) -> None:
+        if self._release.detach() is not None:  # the parent's locks may be held for ever in this copy: leak it
+            self._start(None)
+
+
+def load(path: str | Path, threads: int | None = None) -> Network:
+    """Read a ``.dydca`` file.
+
+    Args:
+        path: The file.
+        threads: As of `Network`.
+
+    Raises:
+        FileError: DYD701 not readable, DYD702 damaged, DYD704 for another version or machine.
+        RunError: DYD605, memory or threads are not to be had.
+    """
+    manifest, members = artifact.read(path)
+    try:
+        name = artifact.library_name(runnable_triple(manifest))
+        code, report, data = (members.get(member) for member in (name, REPORT_TEXT, REPORT_DATA))
+        if code is None or report is None or data is None:
+            want = [name, REPORT_TEXT, REPORT_DATA]
+            raise FileError("DYD702", "the artifact lacks a member", got=sorted(members), want=want)  # noqa: TRY301
+        return Network(code, manifest, report.decode(), data.decode(), threads)
+    except FileError as error:
+        raise FileError(error.code, error.what, where=str(path), got=error.got, want=error.want) from error
+
+
+def _release(library: Library, net: ctypes.c_void_p | None) -> None:
+    if net is not None:
+        library.destroy(net)
+    library.close()
+
+
+def _after_fork() -> None:
+    for network in list(_alive):
+        network._forget_threads()
+
+
+_alive: weakref.WeakSet[Network] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_after_fork)

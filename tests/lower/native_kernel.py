@@ -1,0 +1,126 @@
+"""Runs one convolution kernel without the rest of the pipeline, in buffers that end at a page that cannot be touched."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dydca.lower.kernels.direct import DirectConv
+from dydca.lower.kernels.epilogue import Operand
+from dydca.lower.kernels.kernel import Kernel, Parameter
+from dydca.lower.kernels.winograd import WinogradConv
+from dydca.lower.layout import Layout
+from dydca.lower.targets import find_target
+from dydca.lower.tvm_api import compile_object
+
+Array = NDArray[np.float32]
+Conv = DirectConv | WinogradConv
+
+HOST = find_target("host")
+PAGE = mmap.PAGESIZE
+UNTOUCHED = 0
+"""PROT_NONE of mprotect(2)."""
+
+
+class NativeConv:
+    """A compiled convolution with buffers of its own; the parts of x, y and scratch that it must not use are NaN.
+
+    Attributes:
+        kernel: What runs.
+        buffers: By parameter name, in the shapes of the parameters.
+    """
+
+    def __init__(self, kernel: Conv, weight: Array, bias: Array, *, at_end: bool = True) -> None:
+        self.kernel = kernel
+        self._function = compile_kernels([kernel])[0]
+        self.buffers = {name: guarded(parameter, at_end=at_end) for name, parameter in kernel.parameters().items()}
+        weights = self.buffers["u" if "u" in self.buffers else "w"]
+        weights[...] = kernel.pack_weights(weight)
+        self.buffers["b"].reshape(-1)[:] = kernel.pack_channels(bias)
+
+    def put(self, x: Array, operands: Sequence[Array]) -> None:
+        """Lays out the picture and the epilogue's operands."""
+        lay(self.buffers["x"], x, self.kernel.source, self.kernel.padding)
+        for number, (operand, values) in enumerate(zip(self.kernel.operands, operands, strict=True)):
+            self._put_operand(self.buffers[f"operand{number}"], operand, values)
+
+    def _put_operand(self, buffer: Array, operand: Operand, values: Array) -> None:
+        if operand.halo is None:
+            buffer.reshape(-1)[:] = self.kernel.pack_channels(values)
+        else:
+            lay(buffer, values, Layout(self.kernel.lanes, operand.halo), (0, 0))
+
+    def run(self, *cuts: int) -> Array:
+        """Computes all of y, as [N, O, H, W], in calls of [0, cut), [cut, cut), ..., [cut, extent)."""
+        self.buffers["y"].fill(np.nan)
+        for begin, end in zip((0, *cuts), (*cuts, self.kernel.extent), strict=True):
+            self(begin, end)
+        n, o, h, w = self.kernel.target_shape
+        r = self.kernel.shuffle
+        return taken(self.buffers["y"], (n, o // r**2, h * r, w * r), self.kernel.target)
+
+    def __call__(self, begin: int, end: int) -> None:
+        self._function(*(ctypes.c_void_p(buffer.ctypes.data) for buffer in self.buffers.values()), begin, end)
+
+
+def compile_kernels(kernels: Sequence[Kernel]) -> list[ctypes._NamedFuncPointer]:
+    """The functions of the kernels, in a library that stays loaded."""
+    if not shutil.which("gcc"):
+        pytest.skip("no gcc")
+    with tempfile.TemporaryDirectory(prefix="dydca-tests-") as name:
+        folder = Path(name)
+        functions = {f"kernel{number}": kernel.emit() for number, kernel in enumerate(kernels)}
+        (folder / "kernels.o").write_bytes(compile_object(functions, HOST.llvm))
+        subprocess.run(["gcc", "-shared", "-o", "kernels.so", "kernels.o", "-lm"], cwd=folder, check=True)
+        library = ctypes.CDLL(str(folder / "kernels.so"))
+    return [library[function] for function in functions]
+
+
+def guarded(parameter: Parameter, *, at_end: bool = True) -> Array:
+    """A buffer of NaN between two pages that cannot be touched, against the one behind it or the one before it."""
+    shape, alignment = parameter
+    size = parameter.floats * 4
+    pages = -(-size // PAGE)
+    memory = mmap.mmap(-1, (pages + 2) * PAGE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    for page in (start, start + (pages + 1) * PAGE):
+        assert protect(ctypes.c_void_p(page), PAGE, UNTOUCHED) == 0
+    offset = PAGE + (pages * PAGE - size) // alignment * alignment * at_end
+    buffer = np.frombuffer(memory, np.float32, parameter.floats, offset).reshape(shape)
+    buffer.fill(np.nan)
+    return buffer
+
+
+def lay(buffer: Array, picture: Array, layout: Layout, padding: tuple[int, int]) -> None:
+    """Writes [N, C, H, W] into a buffer, zeros into as much of the halo as the padding wants; NaN stays elsewhere."""
+    n, c, h, w = picture.shape
+    block, halo = layout
+    whole = np.zeros((n, layout.blocks(c) * block, h, w), np.float32)
+    whole[:, :c] = picture
+    view = buffer.reshape(n, -1, h + 2 * halo, w + 2 * halo, block)
+    top, left = halo - padding[0], halo - padding[1]
+    view[:, :, top : h + halo + padding[0], left : w + halo + padding[1]] = 0
+    inside = whole.reshape(n, -1, block, h, w).transpose(0, 1, 3, 4, 2)
+    view[:, :, halo : halo + h, halo : halo + w] = inside
+
+
+def taken(buffer: Array, shape: tuple[int, ...], layout: Layout) -> Array:
+    """The picture [N, C, H, W] in a buffer; its halo must still be NaN."""
+    n, c, h, w = shape
+    block, halo = layout
+    view = buffer.reshape(n, -1, h + 2 * halo, w + 2 * halo, block).copy()
+    inside = view[:, :, halo : halo + h, halo : halo + w]
+    picture = inside.transpose(0, 1, 4, 2, 3).reshape(n, -1, h, w)[:, :c].copy()
+    inside[...] = np.nan
+    assert np.isnan(view).all(), "written outside the picture"
+    return picture

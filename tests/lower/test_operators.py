@@ -1,0 +1,145 @@
+"""Every operator that is lowered computes what PyTorch computes, whatever stands before and after it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import dydca
+
+TOLERANCE = 1e-5  # of the reference's largest value; float32 sums of up to 2,304 products in another order
+
+
+class Body(nn.Module):
+    """Modules, and a function that says how they are joined."""
+
+    def __init__(self, forward: Callable[[Any, Tensor], Any], *modules: nn.Module) -> None:
+        super().__init__()
+        self.parts, self.join = nn.ModuleList(modules), forward
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -0.3, 0.3)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.join(self.parts, x)
+
+
+def frame_write(m: Sequence[nn.Module], x: Tensor) -> Tensor:
+    y = m[0](x).clone()
+    y[:, :, 0:1] = 0.5
+    y[:, :, :, -1:] = 0.25
+    return y
+
+
+def conv(inputs: int, outputs: int, kernel: Any = 3, **options: Any) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, **{"padding": 1} | options)
+
+
+CASES: dict[str, tuple[Callable[[Any, Tensor], Any], list[nn.Module], tuple[int, ...]]] = {
+    "stride": (lambda m, x: m[0](x), [conv(3, 20, stride=2)], (1, 3, 17, 21)),
+    "dilation": (lambda m, x: m[1](m[0](x)), [conv(3, 16), conv(16, 16, 5, dilation=3, padding=6)], (1, 3, 19, 23)),
+    "pointwise": (lambda m, x: m[1](m[0](x)), [conv(3, 40, 1, padding=0), conv(40, 24, 1, padding=0)], (2, 3, 9, 11)),
+    "deep sum": (lambda m, x: m[1](m[0](x)), [conv(3, 256, 1, padding=0), conv(256, 20)], (1, 3, 9, 11)),
+    "depthwise": (lambda m, x: m[1](F.relu(m[0](x))), [conv(3, 24), conv(24, 24, groups=24)], (1, 3, 10, 12)),
+    "grouped": (lambda m, x: m[1](F.relu(m[0](x))), [conv(3, 24), conv(24, 36, groups=2)], (1, 3, 10, 12)),
+    "no bias": (lambda m, x: m[0](x), [conv(3, 8, bias=False)], (1, 3, 10, 12)),
+    "padding same": (lambda m, x: m[0](x), [conv(3, 8, 5, padding="same")], (1, 3, 10, 12)),
+    "oblong": (
+        lambda m, x: m[1](m[0](x)),
+        [conv(3, 32, (3, 5), padding=(1, 2)), conv(32, 48, (5, 1), padding=(2, 0))],
+        (1, 3, 13, 12),
+    ),
+    "one pixel": (lambda m, x: m[0](x), [conv(3, 16)], (1, 3, 1, 1)),
+    "without batch": (lambda m, x: F.pixel_shuffle(F.relu(m[0](x)), 2), [conv(3, 12)], (3, 10, 12)),
+    "prelu": (lambda m, x: m[2](m[1](m[0](x))), [conv(3, 20), nn.PReLU(20), nn.PReLU(1)], (1, 3, 10, 12)),
+    "hardtanh": (lambda m, x: F.hardtanh(F.leaky_relu(m[0](x), 0.2), 0, 1) * 2 - 0.5, [conv(3, 20)], (1, 3, 10, 12)),
+    "residual": (lambda m, x: m[1](m[0](x)) + m[0](x) * 0.5, [conv(3, 20), conv(20, 20)], (1, 3, 10, 12)),
+    "number minus": (lambda m, x: 1 - F.relu(1 - m[0](x)), [conv(3, 20)], (1, 3, 10, 12)),
+    "difference": (lambda m, x: m[0](x) - m[1](x), [conv(3, 20), conv(3, 20, 1, padding=0)], (1, 3, 10, 12)),
+    "gate": (lambda m, x: m[0](x) * torch.sigmoid(m[1](x)), [conv(3, 20), conv(3, 20)], (1, 3, 10, 12)),
+    "mean shift": (
+        lambda m, x: m[0]((x - torch.tensor([0.4, 0.5, 0.6]).view(1, 3, 1, 1)) * 2),
+        [conv(3, 16)],
+        (1, 3, 10, 12),
+    ),
+    "shuffle 2": (lambda m, x: F.pixel_shuffle(m[0](x), 2), [conv(3, 12)], (1, 3, 10, 13)),
+    "shuffle 3": (lambda m, x: F.pixel_shuffle(m[0](x), 3).clamp(0, 1), [conv(3, 27)], (1, 3, 10, 13)),
+    "shuffle 4": (lambda m, x: F.pixel_shuffle(m[0](x), 4), [conv(3, 48)], (2, 3, 10, 13)),
+    "shuffle of many": (lambda m, x: F.pixel_shuffle(m[0](x), 2), [conv(3, 256)], (1, 3, 10, 13)),
+    "shuffle within": (lambda m, x: m[1](F.pixel_shuffle(m[0](x), 2)), [conv(3, 64), conv(16, 3)], (1, 3, 10, 13)),
+    "bare shuffle": (lambda m, x: F.pixel_shuffle(x, 2) + 1, [], (1, 12, 5, 6)),
+    "unshuffle": (lambda m, x: m[0](F.pixel_unshuffle(x, 2)), [conv(12, 24)], (1, 3, 10, 14)),
+    "anchor": (
+        lambda m, x: F.pixel_shuffle(m[0](x) + torch.repeat_interleave(x, 4, 1), 2),
+        [conv(3, 12)],
+        (1, 3, 10, 13),
+    ),
+    "bilinear skip": (
+        lambda m, x: F.pixel_shuffle(m[0](x), 2) + F.interpolate(x, scale_factor=2, mode="bilinear"),
+        [conv(3, 12)],
+        (1, 3, 10, 13),
+    ),
+    "nearest": (lambda m, x: F.interpolate(x, scale_factor=2), [], (1, 3, 7, 9)),
+    "gelu": (lambda m, x: F.gelu(m[0](x)), [conv(3, 20)], (1, 3, 10, 12)),
+    "silu": (lambda m, x: F.silu(m[0](x)), [conv(3, 20)], (1, 3, 10, 12)),
+    "tanh": (lambda m, x: torch.tanh(m[0](x)), [conv(3, 20)], (1, 3, 10, 12)),
+    "cat": (lambda m, x: m[1](torch.cat([m[0](x), x], 1)), [conv(3, 16), conv(19, 8)], (1, 3, 10, 12)),
+    "chunk": (lambda m, x: torch.chunk(m[0](x), 2, 1), [conv(3, 16)], (1, 3, 10, 12)),
+    "channel attention": (
+        lambda m, x: m[0](x) * torch.sigmoid(m[1](F.adaptive_avg_pool2d(m[0](x), 1))),
+        [conv(3, 16), conv(16, 16, 1, padding=0)],
+        (1, 3, 10, 12),
+    ),
+    "layer norm": (
+        lambda m, x: m[1](m[0](x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2),
+        [conv(3, 16), nn.LayerNorm(16)],
+        (1, 3, 10, 12),
+    ),
+    "pooling": (lambda m, x: F.avg_pool2d(m[0](x), 2) + F.max_pool2d(m[0](x), 2), [conv(3, 16)], (1, 3, 10, 12)),
+    "reflect": (
+        lambda m, x: m[0](F.pad(x, (1, 1, 1, 1), mode="reflect")),
+        [conv(3, 16, padding=0)],
+        (1, 3, 10, 12),
+    ),
+    "zero pad": (lambda m, x: m[0](F.pad(x, (1, 2, 0, 1))), [conv(3, 16, padding=0)], (1, 3, 10, 12)),
+    "batch norm": (lambda m, x: m[1](m[0](x)), [conv(3, 16), nn.BatchNorm2d(16)], (1, 3, 10, 12)),
+    "dropped channel": (lambda m, x: m[0](x)[:, :27], [conv(3, 28)], (1, 3, 10, 12)),
+    "frame write": (frame_write, [conv(3, 16, 1, padding=0)], (1, 3, 10, 12)),
+    "several outputs": (lambda m, x: (m[0](x), m[0](x) + 1, x), [conv(3, 16)], (1, 3, 10, 12)),
+    "one output twice": (lambda m, x: (lambda y: (y, y))(m[0](x)), [conv(3, 16)], (1, 3, 10, 12)),
+    "input as output": (lambda m, x: x, [], (1, 3, 10, 12)),
+    "constant as output": (lambda m, x: (x + 1, m[0].weight), [conv(3, 4)], (1, 3, 6, 7)),
+    "sums": (lambda m, x: (x.mean((2, 3)), x.var((2, 3), unbiased=False), x.sum()), [], (2, 3, 10, 12)),
+    "quotient": (lambda m, x: (x.abs() + 1) ** 2 / (x.abs() + 2), [], (1, 3, 6, 7)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_computes_what_eager_computes(case: str) -> None:
+    forward, modules, shape = CASES[case]
+    model = Body(forward, *modules).eval()
+    x = torch.randn(shape)
+    with torch.no_grad():
+        expected = model(x.clone())
+    with dydca.compile(model, [shape], threads=1) as network:
+        got = network(x)
+    pairs = zip(expected, got, strict=True) if isinstance(expected, tuple) else [(expected, got)]
+    for want, have in pairs:
+        assert have.shape == want.shape
+        assert (have - want).abs().max() <= TOLERANCE * want.abs().max()
+
+
+REFUSED = {
+    "transposed": nn.ConvTranspose2d(3, 3, 9, stride=2, padding=4, output_padding=1),
+    "linear": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 5)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_products_without_a_template_are_refused_not_run_slowly(name: str) -> None:
+    with pytest.raises(dydca.DydcaError, match="DYD401: no kernel template") as refusal:
+        dydca.compile(REFUSED[name].eval(), [(1, 3, 6, 8)])
+    assert refusal.value.where is not None
+    assert "conv_transpose2d" in refusal.value.where or "linear" in refusal.value.where

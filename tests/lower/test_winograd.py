@@ -1,0 +1,178 @@
+"""The Winograd kernel against conv2d in float64: epilogues, stores, sizes and layouts, in buffers of exact size."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as functional
+
+from dydca.lower.kernels.epilogue import Operand, Step
+from dydca.lower.kernels.winograd import WinogradConv
+from dydca.lower.kernels.winograd_points import transforms
+from dydca.lower.layout import Layout
+from tests.lower.native_kernel import HOST, Array, NativeConv
+
+TOLERANCE = {2: 2e-6, 4: 1e-5, 6: 4e-5}
+"""Largest error relative to the largest output."""
+
+SIZES = [2, 4, 6]
+
+
+def conv(shape: tuple[int, int, int, int], channels: int, m: int, **changed: Any) -> WinogradConv:
+    """A kernel of padding 1 between layouts of halo 1, with a register tile as wide as the output's channels."""
+    padding = changed.get("padding", (1, 1))
+    n, _, h, w = shape
+    blocks = -(-channels // HOST.lanes)
+    fields: dict[str, Any] = {
+        "source": Layout(HOST.lanes, 1),
+        "source_shape": shape,
+        "target": Layout(HOST.lanes, 1),
+        "target_shape": (n, channels, h + 2 * padding[0] - 2, w + 2 * padding[1] - 2),
+        "padding": padding,
+        "shuffle": 1,
+        "steps": (),
+        "operands": (),
+        "lanes": HOST.lanes,
+        "m": m,
+        "block": 6,
+        "tile": 3,
+        "vectors": max(v for v in (1, 2, 3) if blocks % v == 0),
+        "by_lane": HOST.lanes == 4,
+    }
+    return WinogradConv(**fields | changed)
+
+
+def ready(kernel: WinogradConv, *operands: Array, at_end: bool = True) -> tuple[NativeConv, torch.Tensor]:
+    """The compiled kernel with random contents, and the convolution's own result in float64."""
+    channels, c = kernel.target_shape[1], kernel.source_shape[1]
+    x, weight, bias = torch.rand(kernel.source_shape) - 0.3, torch.randn(channels, c, 3, 3) / c, torch.randn(channels)
+    native = NativeConv(kernel, weight.numpy(), bias.numpy(), at_end=at_end)
+    native.put(x.numpy(), operands)
+    return native, functional.conv2d(x.double(), weight.double(), bias.double(), padding=kernel.padding)
+
+
+def assert_close(got: Array, want: torch.Tensor, m: int) -> None:
+    error = np.abs(got - want.numpy()).max() / want.abs().max().item()
+    assert error <= TOLERANCE[m]
+
+
+@pytest.mark.parametrize("m", SIZES)
+def test_the_matrices_compute_a_filter_exactly(m: int) -> None:
+    bt, g, at = transforms(m)
+    d = [Fraction(7 * i - 3, i + 2) for i in range(m + 2)]
+    taps = [Fraction(2, 3), Fraction(-5), Fraction(1, 7)]
+    product = [
+        sum(b * x for b, x in zip(row, d, strict=True)) * sum(c * t for c, t in zip(tap_row, taps, strict=True))
+        for row, tap_row in zip(bt, g, strict=True)
+    ]
+    got = [sum(a * p for a, p in zip(row, product, strict=True)) for row in at]
+    assert got == [sum(taps[j] * d[i + j] for j in range(3)) for i in range(m)]
+
+
+@pytest.mark.parametrize("m", SIZES)
+@pytest.mark.parametrize(("c", "o"), [(16, 16), (32, 64), (48, 32), (28, 28), (16, 12), (5, 48)])
+def test_channels(c: int, o: int, m: int) -> None:
+    native, want = ready(conv((1, c, 13, 11), o, m))
+    assert_close(native.run(), want, m)
+
+
+@pytest.mark.parametrize("m", SIZES)
+@pytest.mark.parametrize("padding", [(1, 1), (0, 0), (1, 0), (0, 1)])
+@pytest.mark.parametrize("size", [(5, 7), (13, 11), (12, 12), (1, 1), (1, 9), (8, 2), (3, 3), (6, 25)])
+def test_sizes_and_paddings(size: tuple[int, int], padding: tuple[int, int], m: int) -> None:
+    shape = (1, 16, size[0] + 2 - 2 * padding[0], size[1] + 2 - 2 * padding[1])
+    native, want = ready(conv(shape, 16, m, padding=padding))
+    assert tuple(want.shape[2:]) == size
+    assert_close(native.run(), want, m)
+
+
+@pytest.mark.parametrize("m", SIZES)
+@pytest.mark.parametrize(("source", "target"), [(1, 0), (2, 1), (1, 2), (2, 2)])
+def test_halos(source: int, target: int, m: int) -> None:
+    layouts = {"source": Layout(HOST.lanes, source), "target": Layout(HOST.lanes, target)}
+    native, want = ready(conv((1, 16, 9, 10), 32, m, **layouts))
+    assert_close(native.run(), want, m)
+
+
+@pytest.mark.parametrize("m", SIZES)
+@pytest.mark.parametrize(("shuffle", "o"), [(1, 12), (2, 12), (3, 27), (4, 48)])
+@pytest.mark.parametrize("halo", [0, 2])
+def test_stores_of_planes(shuffle: int, o: int, halo: int, m: int) -> None:
+    blocks = -(-o // HOST.lanes)
+    layout = Layout(1, halo)
+    native, want = ready(conv((2, 16, 7, 9), o, m, target=layout, shuffle=shuffle, vectors=blocks))
+    assert_close(native.run(), functional.pixel_shuffle(want, shuffle), m)
+
+
+@pytest.mark.parametrize("m", SIZES)
+@pytest.mark.parametrize("shuffle", [0, 2], ids=["blocked", "shuffled"])
+def test_epilogue(shuffle: int, m: int) -> None:
+    residual, slope = torch.randn(2, 20, 13, 10), torch.rand(20)
+    steps = (
+        Step("prelu", (), 1),
+        Step("scale", (0.7,)),
+        Step("add", (), 0),
+        Step("clamp_max", (1.5,)),
+        Step("leaky_relu", (0.1,)),
+        Step("shift", (-0.25,)),
+    )
+    changed: dict[str, Any] = {"steps": steps, "operands": (Operand(2), Operand(None))}
+    if shuffle:
+        changed |= {"shuffle": shuffle, "target": Layout(1, 0), "vectors": -(-20 // HOST.lanes)}
+    native, want = ready(conv((2, 16, 13, 10), 20, m, **changed), residual.numpy(), slope.numpy())
+    want = functional.prelu(want, slope.double()) * 0.7 + residual.double()
+    want = functional.leaky_relu(want.clamp(max=1.5), 0.1) - 0.25
+    assert_close(native.run(), functional.pixel_shuffle(want, shuffle) if shuffle else want, m)
+
+
+@pytest.mark.parametrize("m", SIZES)
+@pytest.mark.parametrize("shuffle", [0, 2], ids=["blocked", "shuffled"])
+def test_any_cut_of_the_work_gives_the_same_bits(shuffle: int, m: int) -> None:
+    changed: dict[str, Any] = {"shuffle": shuffle, "target": Layout(1, 0)} if shuffle else {}
+    native, want = ready(conv((2, 16, 19, 17), 16, m, vectors=-(-16 // HOST.lanes), **changed))
+    whole = native.run()
+    assert_close(whole, functional.pixel_shuffle(want, shuffle) if shuffle else want, m)
+    extent = native.kernel.extent
+    for cuts in [(1,), (extent // 3, extent // 2), (0, 1, extent), tuple(range(1, extent))]:
+        np.testing.assert_array_equal(native.run(*cuts), whole)
+
+
+@pytest.mark.parametrize("m", SIZES)
+def test_units_in_any_order_give_the_same_bits(m: int) -> None:
+    native, _ = ready(conv((1, 16, 19, 17), 16, m))
+    whole = native.run()
+    native.buffers["y"].fill(np.nan)
+    for unit in reversed(range(native.kernel.extent)):
+        native(unit, unit + 1)
+    backwards = native.buffers["y"].copy()
+    native.run()
+    np.testing.assert_array_equal(backwards, native.buffers["y"])
+    assert np.isfinite(whole).all()
+
+
+@pytest.mark.parametrize("m", SIZES)
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (13, 11)])
+def test_nothing_before_the_buffers_is_touched(size: tuple[int, int], m: int) -> None:
+    native, want = ready(conv((1, 16, *size), 16, m), at_end=False)
+    assert_close(native.run(), want, m)
+
+
+@pytest.mark.parametrize(("block", "tile", "vectors"), [(1, 1, 1), (14, 14, 2), (24, 8, 2), (100, 10, 1)])
+def test_register_tiles(block: int, tile: int, vectors: int) -> None:
+    native, want = ready(conv((1, 32, 30, 31), 64, 6, block=block, tile=tile, vectors=vectors))
+    assert_close(native.run(), want, 6)
+
+
+@pytest.mark.skipif(HOST.lanes != 4, reason="only vectors of four have the form by lanes")
+def test_the_form_by_lanes_rounds_as_the_other() -> None:
+    one, _ = ready(conv((1, 32, 12, 12), 32, 4, by_lane=True))
+    other = NativeConv(
+        conv((1, 32, 12, 12), 32, 4, by_lane=False), np.zeros((32, 32, 3, 3), np.float32), np.zeros(32, np.float32)
+    )
+    for name in ("x", "u", "b"):
+        other.buffers[name][...] = one.buffers[name]
+    np.testing.assert_array_equal(one.run(), other.run())
