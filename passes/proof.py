@@ -1,0 +1,161 @@
+"""Proof that a pass kept the meaning of a graph: by its structure always, by execution in PyTorch on request."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dydca.errors import PassError
+from dydca.passes.report import Difference
+from dydca.passes.subject import Subject
+from dydca.program import Graph, Program, Route
+from dydca.shapes import Patch, patch_label
+
+Verify = bool | Literal["fast"]
+
+RTOL = 1e-5
+"""Tolerance of every proof by execution, as a fraction of the output's largest value: room for float32 rounding."""
+
+_SEED = 0
+
+
+class StructureProof:
+    """Takes down what a pass must keep: the inputs, the outputs' shapes and types, and what is known of them."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.inputs, self.shapes = subject.graph.inputs, subject.output_shapes()
+        self.outputs = [subject.facts[node] for node in subject.graph.outputs]
+
+    def check(self, subject: Subject, blame: str) -> None:
+        """Compares the rewritten graph, whose facts are current.
+
+        Raises:
+            PassError: DYD302, with the first thing that changed.
+        """
+        shapes, outputs = subject.output_shapes(), [subject.facts[node] for node in subject.graph.outputs]
+        rows = [
+            ("other inputs", self.inputs, subject.graph.inputs),
+            ("another number of outputs", len(self.outputs), len(outputs)),
+            ("other output types", [fact.dtype for fact in self.outputs], [fact.dtype for fact in outputs]),
+            *((f"other output shapes on {patch_label(patch)}", self.shapes[patch], shapes[patch]) for patch in shapes),
+        ]
+        for what, wanted, got in rows:
+            if wanted != got:
+                raise PassError("DYD302", f"{blame} left {what}", got=got, want=wanted)
+        for position, (old, new) in enumerate(zip(self.outputs, outputs, strict=True)):
+            if (old.constant and not new.constant) or (old.value is not None and new.value is None):
+                raise PassError("DYD302", f"less is known of output {position} after {blame}", got=new, want=old)
+
+
+def check_form(subject: Subject, blame: str) -> None:
+    """Checks that the graph can be executed: order, ownership, constants.
+
+    Raises:
+        PassError: DYD302.
+    """
+    try:
+        subject.graph.fx.lint()
+    except (RuntimeError, ValueError, TypeError) as error:  # what fx.Graph.lint raises
+        raise PassError("DYD302", f"{blame} left a graph that is not well formed", got=error) from error
+    named = {str(node.target) for node in subject.graph if node.op == "get_attr"}
+    if absent := sorted(named - subject.graph.constants.keys()):
+        raise PassError("DYD302", f"{blame} left a graph that reads constants it does not have", got=absent)
+
+
+class ExecutionProof:
+    """Remembers what a graph computed on seeded normal inputs, and compares it once the graph was rewritten.
+
+    With ``verify=True`` every declared patch runs. With ``verify="fast"`` one patch a route runs; while the graph still
+    serves all sizes, its picture is cut as small as the conditions of the route allow, which is sound because the graph
+    is valid for its whole region.
+    """
+
+    def __init__(self, subject: Subject, verify: Verify) -> None:
+        self.subject = subject
+        self.inputs = {patch: _inputs(subject.program, patch) for patch in _patches(subject, verify)}
+        self._computed: dict[Patch, tuple[Tensor, ...]] = {}
+        self._graph: Graph | None = None
+
+    def remember(self) -> None:
+        """Keeps the graph as it is now, unless what it computes is known; nothing runs before a pass has rewritten."""
+        self._graph = self.subject.graph.copy() if self.inputs and not self._computed else None
+
+    def check(self, blame: str) -> tuple[Difference, ...]:
+        """Executes the rewritten graph, compares, and takes the results as the next reference.
+
+        Raises:
+            PassError: DYD302 the graph does not run, DYD303 an output moved beyond the tolerance.
+        """
+        if self._graph is not None:
+            self._computed = {patch: _run(self._graph, inputs) for patch, inputs in self.inputs.items()}
+        found: list[Difference] = []
+        for patch, before in self._computed.items():
+            try:
+                after = _run(self.subject.graph, self.inputs[patch])
+            except Exception as error:  # whatever the operators of a broken graph raise
+                got = f"{type(error).__name__}: {error}"
+                raise PassError("DYD302", f"the graph does not run after {blame}", got=got) from error
+            for position, (old, new) in enumerate(zip(before, after, strict=True)):
+                if old.shape != new.shape:
+                    raise PassError("DYD302", f"{blame} left other output shapes", got=new.shape, want=old.shape)
+                found.append(Difference.between(old, new, rtol=RTOL, patch=patch_label(patch), output=position))
+            self._computed[patch] = after
+        for difference in found:
+            if not difference.holds:
+                want = f"max at most {difference.tolerance:.3g}, {RTOL:g} of the output's maximum"
+                raise PassError("DYD303", f"{blame} changed the values of the network", got=difference, want=want)
+        return tuple(found)
+
+
+def _run(graph: Graph, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(map(torch.as_tensor, graph.run(*inputs)))
+
+
+def _inputs(program: Program, patch: Patch) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(_SEED)
+    return tuple(
+        (4 * torch.randn(shape, generator=generator)).to(tensor.dtype)
+        if not tensor.dtype.is_floating_point
+        else torch.randn(shape, generator=generator, dtype=torch.float64).to(tensor.dtype)
+        for tensor, shape in zip(program.inputs, patch, strict=True)
+    )
+
+
+def _patches(subject: Subject, verify: Verify) -> list[Patch]:
+    if verify is True:
+        return subject.patches
+    first = subject.route.patches[0]
+    if verify is False or first not in subject.patches:
+        return []
+    if subject.patch is not None:
+        return [first]
+    small = small_patch(subject.program, subject.route, first)
+    try:
+        subject.graph.run(*_inputs(subject.program, small))
+    except RuntimeError:  # an operator may refuse a size that no condition of the route names
+        return [first]
+    return [small]
+
+
+def small_patch(program: Program, route: Route, patch: Patch) -> Patch:
+    """`patch` with sizes brought down towards 8, in multiples of 8, as far as `route` still accepts it.
+
+    Axes of one size shrink together, so that inputs that must agree go on agreeing.
+    """
+    for size in dict.fromkeys(itertools.chain.from_iterable(patch)):
+        smaller = size
+        while smaller >= 16 and _accepts(program, route, shrunk := _resized(patch, smaller, smaller // 16 * 8)):
+            patch, smaller = shrunk, smaller // 16 * 8
+    return patch
+
+
+def _resized(patch: Patch, old: int, new: int) -> Patch:
+    return tuple(tuple(new if size == old else size for size in shape) for shape in patch)
+
+
+def _accepts(program: Program, route: Route, patch: Patch) -> bool:
+    sizes = program.sizes(patch)
+    return any(all(guard.holds(sizes) for guard in region) for region in route.regions)
