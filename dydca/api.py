@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from dydca.capture import capture
-from dydca.capture.capture import PatchShapes
+from dydca.capture.capture import PatchShapes, capture
+from dydca.errors import LoweringError
 from dydca.lower.build import build_library
 from dydca.lower.lower import lower
 from dydca.lower.plan import Entry, write_plan
@@ -16,7 +17,10 @@ from dydca.lower.targets import Target, find_target
 from dydca.passes import Variant, default_passes, run_passes
 from dydca.program import Program
 from dydca.runtime import Network
-from dydca.shapes import patch_label
+from dydca.shapes import Patch, patch_label
+
+MEAN_TOLERANCE = 1e-4
+"""Largest mean difference to PyTorch that compiled code may show, as a part of the output's maximum."""
 
 
 def compile(  # noqa: A001 - the ecosystem's own word
@@ -47,20 +51,56 @@ def compile(  # noqa: A001 - the ecosystem's own word
     processor = find_target(target)
     program = capture(model, patch_shapes, example_inputs)
     outcome = run_passes(program, default_passes(), verify=verify or "fast")
-    entries = [_entry(variant, processor) for variant in outcome.variants]
-    manifest = _manifest(program, outcome.variants, entries, processor)
+    by_patch: dict[Patch, list[Variant]] = {}
+    for variant in outcome.variants:
+        by_patch.setdefault(variant.patch, []).append(variant)
+    entries = [_entry(program, patch, variants, processor) for patch, variants in by_patch.items()]
+    manifest = _manifest(program, list(by_patch.values()), entries, processor)
     plan = write_plan(entries, manifest)
-    return Network(build_library(plan, processor), manifest, threads=threads)
+    network = Network(build_library(plan, processor), manifest, threads=threads)
+    try:
+        _check(network, program, by_patch)
+    except BaseException:
+        network.close()
+        raise
+    return network
 
 
-def _entry(variant: Variant, target: Target) -> Entry:
-    name = f"{variant.route.name}_{patch_label(variant.patch).replace('+', '_')}"
-    shapes = tuple(variant.facts.shape(node) for node in variant.graph.outputs)
-    return Entry(lower(variant, name, target), variant.patch, shapes)
+def _entry(program: Program, patch: Patch, variants: Sequence[Variant], target: Target) -> Entry:
+    route = "_".join(variant.route.name for variant in variants[:3])
+    name = f"{route}_{patch_label(patch).replace('+', '_')}"
+    first = variants[0]
+    shapes = tuple(first.facts.shape(node) for node in first.graph.outputs[: len(program.outputs)])
+    return Entry(lower(variants, name, target), patch, shapes)
+
+
+def _check(network: Network, program: Program, by_patch: Mapping[Patch, Sequence[Variant]]) -> None:
+    """Runs every patch once against PyTorch: whatever went wrong on the way, no wrong picture leaves the compiler.
+
+    The mean decides, not the maximum: a comparison on the way may fall differently by rounding on single pixels.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for patch, variants in by_patch.items():
+        inputs = [torch.rand(shape, generator=generator) for shape in patch]
+        results = [(variant, variant.graph.run(*inputs)) for variant in variants]
+        count = len(program.outputs)
+        expected = next(result[:count] for variant, result in results if _takes(variant, result[count:]))
+        got = network(*inputs)
+        pairs = zip(expected, got if isinstance(got, tuple) else (got,), strict=True)
+        worst = max(float((a - b).abs().mean() / a.abs().max().clamp_min(1e-20)) for a, b in pairs)
+        if not worst <= MEAN_TOLERANCE:
+            got_text = f"a mean difference of {worst:.1e} of the maximum on {patch_label(patch)}"
+            raise LoweringError("DYD404", "the native code computes something else", got=got_text, want=MEAN_TOLERANCE)
+
+
+def _takes(variant: Variant, predicates: Sequence[Tensor]) -> bool:
+    """Whether these values of the predicates are the route's own."""
+    pairs = zip(variant.route.decisions, predicates, strict=True)
+    return all(int(predicate) == decision.outcome for decision, predicate in pairs)
 
 
 def _manifest(
-    program: Program, variants: Sequence[Variant], entries: Sequence[Entry], target: Target
+    program: Program, variants: Sequence[Sequence[Variant]], entries: Sequence[Entry], target: Target
 ) -> dict[str, object]:
     return {
         "target": {"name": target.name, "triple": target.triple, "cpu": target.cpu, "features": list(target.requires)},
@@ -68,7 +108,11 @@ def _manifest(
         "outputs": list(program.outputs),
         "routes": {route.name: route.predicate for route in program.routes},
         "patches": [
-            {"route": variant.route.name, "inputs": list(map(list, entry.inputs)), "outputs": list(map(list, entry.outputs))}
-            for variant, entry in zip(variants, entries, strict=True)
+            {
+                "route": " or ".join(variant.route.name for variant in of_patch),
+                "inputs": list(map(list, entry.inputs)),
+                "outputs": list(map(list, entry.outputs)),
+            }
+            for of_patch, entry in zip(variants, entries, strict=True)
         ],
     }

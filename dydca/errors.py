@@ -30,6 +30,14 @@ CODES: dict[str, Explanation] = {
         "The captured program writes to one of its own parameters or buffers.",
         "Put the state into an input and an output of forward, or call model.eval() if it is a training statistic.",
     ),
+    "DYD104": Explanation(
+        "Python takes a value out of a tensor in a way that leaves no trace, so the route it decides is not seen.",
+        "Let tensors decide: `if t > 0`, `t.item() > 0.5`, `modules[int(t.argmax())]`.",
+    ),
+    "DYD105": Explanation(
+        "The network has more routes than the limit.",
+        "Fuse decisions that belong together, or raise max_routes; the message lists the lines that branch.",
+    ),
     "DYD201": Explanation(
         "A patch shape is not understood.",
         "Write (N, C, H, W) with positive integers, or (H, W) where the other sizes are known.",
@@ -57,6 +65,18 @@ CODES: dict[str, Explanation] = {
     "DYD402": Explanation(
         "A tensor has a type the native code does not compute with.",
         "Convert the model with model.float(); the native code computes in float32.",
+    ),
+    "DYD403": Explanation(
+        "Routes that values choose from give outputs of different shapes, so the caller cannot provide them.",
+        "Let all routes return the same shape, or choose the route by the patch's size.",
+    ),
+    "DYD404": Explanation(
+        "The native code and PyTorch disagree on the same input.",
+        "This is a fault of dydca; please report it with the model.",
+    ),
+    "DYD405": Explanation(
+        "The size of a tensor depends on values (nonzero, a boolean mask), so no memory can be planned for it.",
+        "Keep the full size and mask by multiplication, or decide by a condition that chooses between fixed shapes.",
     ),
     "DYD501": Explanation("The native tool chain failed.", "Read the compiler's own message, which is quoted."),
     "DYD502": Explanation("No C compiler was found.", "Install gcc or clang, or set CC to the compiler's path."),

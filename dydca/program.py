@@ -183,6 +183,25 @@ class Guard:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """A value that decided a route.
+
+    Attributes:
+        outcome: What it was: 0 or 1 for a condition, the number of the case for a switch.
+        arity: How many outcomes there are.
+        line: ``file.py:41`` of the source that asked.
+    """
+
+    outcome: int
+    arity: int
+    line: str | None = None
+
+    def __str__(self) -> str:
+        asked = f"the condition at {self.line}" if self.arity == 2 else f"the index at {self.line}"
+        return f"{asked} is {bool(self.outcome) if self.arity == 2 else self.outcome}"
+
+
+@dataclass(frozen=True)
 class Input:
     """An input of the network: its name, element type, and one symbol per axis."""
 
@@ -198,19 +217,23 @@ class Route:
     Attributes:
         name: ``route0``, ``route1``, ... in the order of first declared patch.
         regions: Each a conjunction of conditions, in the order the path met them; a patch in any takes this path.
-        graph: The path, for any patch of its region.
+        graph: The path, for any patch of its region. Behind the network's own outputs it returns one scalar for
+            each decision, in the order they were taken.
         patches: The declared patches that take it.
+        decisions: The values that lead here, once the sizes have; empty if sizes alone decide.
     """
 
     name: str
     regions: tuple[tuple[Guard, ...], ...]
     graph: Graph
     patches: list[Patch] = field(default_factory=list)
+    decisions: tuple[Decision, ...] = ()
 
     @property
     def predicate(self) -> str:
         """The user's own conditions as text, ``always`` if there are none."""
-        return " and ".join(str(guard.condition) for guard in self.regions[0] if guard.line) or "always"
+        sizes = dict.fromkeys(str(guard.condition) for guard in self.regions[0] if guard.line)
+        return " and ".join([*sizes, *map(str, self.decisions)]) or "always"
 
 
 @dataclass

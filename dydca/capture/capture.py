@@ -18,14 +18,21 @@ from torch.export import ExportedProgram
 
 from dydca.capture.export import Export, export_route
 from dydca.errors import CaptureError
-from dydca.program import Input, Program, Route
+from dydca.program import Decision, Input, Program, Route
 from dydca.shapes import Patch, parse_patches
 
 PatchShapes = Sequence[Sequence[int] | Mapping[str, Sequence[int]]]
 
 
+MAX_ROUTES = 64
+
+
 def capture(
-    model: nn.Module | ExportedProgram, patch_shapes: PatchShapes, example_inputs: Sequence[Tensor] | None = None
+    model: nn.Module | ExportedProgram,
+    patch_shapes: PatchShapes,
+    example_inputs: Sequence[Tensor] | None = None,
+    *,
+    max_routes: int = MAX_ROUTES,
 ) -> Program:
     """Captures every route that a declared patch takes.
 
@@ -33,9 +40,11 @@ def capture(
         model: The network; it is copied and put into eval mode, never changed.
         patch_shapes: See `dydca.shapes.parse_patches`.
         example_inputs: One tensor per input; shows element types and the sizes that `patch_shapes` leaves out.
+        max_routes: How many routes one patch may have.
 
     Raises:
-        CaptureError: DYD101 the network cannot be exported, DYD102 it is no network, DYD103 it changes its own state.
+        CaptureError: DYD101 the network cannot be exported, DYD102 it is no network, DYD103 it changes its own state,
+            DYD104 a value decides without a trace, DYD105 there are more routes than `max_routes`.
         ShapeError: DYD201 a patch is not understood, DYD202 an operator does not accept it.
     """
     module = _own_copy(model)
@@ -43,13 +52,14 @@ def capture(
     dtypes = [tensor.dtype for tensor in example_inputs or ()] or [torch.float32] * len(names)
     known = {name: _known_sizes(module, patch_shapes, example_inputs, axis) for axis, name in enumerate(names)}
     patches = parse_patches(patch_shapes, known)
-    exports: list[tuple[Export, list[Patch]]] = []
+    trees: list[tuple[list[Export], list[Patch]]] = []
     for patch in patches:
-        home = next((served for export, served in exports if export.accepts(patch)), None)
+        home = next((served for exports, served in trees if all(export.accepts(patch) for export in exports)), None)
         if home is None:
-            exports.append((export_route(module, names, dtypes, patch), home := []))
+            trees.append((_explore(module, names, dtypes, patch, max_routes), home := []))
         home.append(patch)
-    first = exports[0][0]
+    first = trees[0][0][0]
+    exports = [(export, served) for tree, served in trees for export in tree]
     return Program(
         inputs=tuple(Input(name, dtype, dims) for name, dtype, dims in zip(names, dtypes, first.dims, strict=True)),
         outputs=first.outputs,
@@ -57,6 +67,31 @@ def capture(
         routes=_merge_equal_routes(exports),
         uncovered=_uncovered(exports, patches),
     )
+
+
+def _explore(
+    module: nn.Module, names: Sequence[str], dtypes: Sequence[torch.dtype], patch: Patch, limit: int
+) -> list[Export]:
+    """Every path that values can choose for the patch: each question's last answer is varied first."""
+    exports: list[Export] = []
+    script: tuple[int, ...] | None = ()
+    while script is not None:
+        exports.append(export_route(module, names, dtypes, patch, script))
+        decisions = exports[-1].decisions
+        if len(exports) > limit:
+            lines = sorted({str(decision.line) for export in exports for decision in export.decisions})
+            got, want = f"over {limit}, branching at {', '.join(lines)}", f"at most {limit}"
+            raise CaptureError("DYD105", "too many routes", where=lines[0], got=got, want=want)
+        script = _next_script(decisions)
+    return exports
+
+
+def _next_script(decisions: Sequence[Decision]) -> tuple[int, ...] | None:
+    """The script that differs from this path at its last question with an answer left; None when all are done."""
+    for depth in range(len(decisions) - 1, -1, -1):
+        if decisions[depth].outcome + 1 < decisions[depth].arity:
+            return (*(decision.outcome for decision in decisions[:depth]), decisions[depth].outcome + 1)
+    return None
 
 
 def _own_copy(model: object) -> nn.Module:
@@ -120,12 +155,12 @@ def _merge_equal_routes(exports: Sequence[tuple[Export, list[Patch]]]) -> list[R
     """PyTorch sets sizes of 1 apart; regions that lead to the same graph are one route all the same."""
     routes: dict[object, Route] = {}
     for export, patches in exports:
-        key = export.graph.key()
+        key = export.graph.key(), export.decisions
         if key in routes:
             routes[key].patches += patches
             routes[key].regions += (export.guards,)
         else:
-            routes[key] = Route(f"route{len(routes)}", (export.guards,), export.graph, list(patches))
+            routes[key] = Route(f"route{len(routes)}", (export.guards,), export.graph, list(patches), export.decisions)
     return list(routes.values())
 
 

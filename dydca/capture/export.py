@@ -15,8 +15,9 @@ from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
+from dydca.capture.decisions import Recorder
 from dydca.errors import CaptureError
-from dydca.program import Graph, Guard
+from dydca.program import Decision, Graph, Guard
 from dydca.shapes import Patch, dim_names
 
 _TORCH = os.path.dirname(torch.__file__)
@@ -33,6 +34,7 @@ class Export:
         graph: The path, for any patch of the region.
         outputs: Names of the results.
         single: Whether forward returned one bare tensor.
+        decisions: The values that decided on the way; their predicates stand behind the graph's own outputs.
     """
 
     dims: tuple[tuple[sympy.Symbol, ...], ...]
@@ -40,6 +42,7 @@ class Export:
     graph: Graph
     outputs: tuple[str, ...]
     single: bool
+    decisions: tuple[Decision, ...]
 
     def holds(self, condition: sympy.Basic, patch: Patch) -> bool:
         """Decides a condition on a concrete patch."""
@@ -54,31 +57,46 @@ class Export:
         return all(self.holds(guard.condition, patch) for guard in self.guards)
 
 
+class _Recorded(nn.Module):
+    """A network under a recorder; what it was asked becomes further outputs."""
+
+    def __init__(self, network: nn.Module, recorder: Recorder) -> None:
+        super().__init__()
+        self.network, self.recorder = network, recorder
+
+    def forward(self, *inputs: Tensor) -> Any:
+        with self.recorder:
+            result = self.network(*inputs)
+        return result, tuple(asked.predicate for asked in self.recorder.asked)
+
+
 def export_route(
-    module: nn.Module, names: Sequence[str], dtypes: Sequence[torch.dtype], patch: Patch
+    module: nn.Module, names: Sequence[str], dtypes: Sequence[torch.dtype], patch: Patch, script: Sequence[int]
 ) -> Export:
-    """Exports the path that `patch` takes, with every size of 2 or more left free.
+    """Exports the path that `patch` takes when values decide as `script` says, every size of 2 or more left free.
 
     Raises:
-        CaptureError: DYD101, DYD103.
+        CaptureError: DYD101, DYD103, DYD104.
     """
-    examples = tuple(_example(shape, dtype) for shape, dtype in zip(patch, dtypes, strict=True))
+    examples = tuple(torch.zeros(*shape, dtype=dtype) for shape, dtype in zip(patch, dtypes, strict=True))
     free = tuple({axis: Dim.AUTO for axis, size in enumerate(shape) if size > 1} for shape in patch)
+    recorder = Recorder(script)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.export.export(module, examples, dynamic_shapes=free, strict=False)
+            wrapped = _Recorded(module, recorder)
+            program = torch.export.export(wrapped, examples, dynamic_shapes=(free,), strict=False)
             dims, guards = _region(program, names)
             program = program.run_decompositions({})
+    except CaptureError:
+        raise
     except Exception as error:  # torch.export raises whatever the user's forward or its own tracing raised
         raise _refusal(error) from error
     graph = _unlifted(program)
-    single = bool(program.call_spec.out_spec.is_leaf()) if program.call_spec.out_spec is not None else False
-    return Export(dims, guards, graph, tuple(node.name for node in graph.outputs), single)
-
-
-def _example(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    return torch.zeros(*shape, dtype=dtype)
+    decisions = tuple(Decision(asked.outcome, asked.arity, asked.line) for asked in recorder.asked)
+    results = graph.outputs[: len(graph.outputs) - len(decisions)]
+    single = program.call_spec.out_spec is not None and program.call_spec.out_spec.child(0).is_leaf()
+    return Export(dims, guards, graph, tuple(node.name for node in results), single, decisions)
 
 
 def _refusal(error: Exception) -> CaptureError:
@@ -151,7 +169,7 @@ def _unlifted(program: ExportedProgram) -> Graph:
     for node, spec in zip(_placeholders(program), program.graph_signature.input_specs, strict=True):
         if spec.kind in _CONSTANTS:
             stored = program.state_dict if spec.target in program.state_dict else program.constants
-            name = str(spec.target).replace(".", "_")
+            name = str(spec.target).removeprefix("network.").replace(".", "_")
             constants[name], replaced[node] = stored[spec.target].detach(), name  # type: ignore[index]
     graph = fx.Graph()
     copies: dict[fx.Node, Any] = {}

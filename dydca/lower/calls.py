@@ -1,7 +1,8 @@
-"""The straight-line program of one (route, patch): kernel calls over values, before memory is laid out."""
+"""What one patch runs: kernel calls over values, branches where values decide, before memory is laid out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -63,17 +64,51 @@ class Call:
     nodes: tuple[str, ...] = ()
 
 
+@dataclass(eq=False)
+class Branch:
+    """A choice by value: one arm for each outcome of the predicate, a bool or an integer 0..n-1."""
+
+    predicate: Value
+    arms: list[list[Call | Branch]]
+
+
 @dataclass
 class Calls:
-    """All calls of one (route, patch) in order, with the values a caller hands in and out."""
+    """All that one patch runs, in order, with the values a caller hands in and out."""
 
     name: str
     inputs: list[Value]
     outputs: list[Value]
-    calls: list[Call] = field(default_factory=list)
+    steps: list[Call | Branch] = field(default_factory=list)
+
+    @property
+    def flat(self) -> list[Call | Branch]:
+        """Every step, a branch before its arms and these one after the other."""
+        return list(_flat(self.steps))
+
+    @property
+    def calls(self) -> list[Call]:
+        """Every kernel call, whatever arm it stands in."""
+        return [step for step in self.flat if isinstance(step, Call)]
 
     @property
     def cost(self) -> int:
-        """Predicted cost: multiply-adds, plus an eighth of the elements stored for what does not multiply."""
-        stored = sum(prod(value.shape) for call in self.calls for value in call.writes)
-        return sum(call.kernel.macs for call in self.calls) + stored // 8
+        """Predicted cost of the dearest way through: multiply-adds, and an eighth of what is stored."""
+        return _cost(self.steps)
+
+
+def _flat(steps: Iterable[Call | Branch]) -> Iterator[Call | Branch]:
+    for step in steps:
+        yield step
+        if isinstance(step, Branch):
+            for arm in step.arms:
+                yield from _flat(arm)
+
+
+def _cost(steps: Iterable[Call | Branch]) -> int:
+    return sum(
+        max(map(_cost, step.arms))
+        if isinstance(step, Branch)
+        else step.kernel.macs + sum(prod(value.shape) for value in step.writes) // 8
+        for step in steps
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,15 +60,18 @@ class Group:
         return self.root is not None and self.root.target not in CONVOLUTIONS
 
 
-def form_groups(graph: Graph, facts: Facts) -> list[Group]:
-    """Cuts a static graph into groups, in an order in which they can run."""
+def form_groups(graph: Graph, facts: Facts, wanted: Set[Node]) -> list[Group]:
+    """Cuts the wanted nodes of a static graph into groups, in an order in which they can run.
+
+    A value that something outside `wanted` reads as well is never lost inside a group.
+    """
     groups: list[Group] = []
     taken: set[Node] = set()
     for node in graph:
-        if node.op != "call_function" or node in taken:
+        if node not in wanted or node in taken:
             continue
         group = _start(graph, facts, node)
-        while not group.fallback and _extend(graph, facts, group, taken):
+        while not group.fallback and _extend(graph, facts, group, wanted - taken):
             pass
         taken.update(group.nodes)
         groups.append(group)
@@ -86,10 +89,10 @@ def _start(graph: Graph, facts: Facts, node: Node) -> Group:
     return Group([node], node, node.all_input_nodes[0] if node.all_input_nodes else node)
 
 
-def _extend(graph: Graph, facts: Facts, group: Group, taken: set[Node]) -> bool:
+def _extend(graph: Graph, facts: Facts, group: Group, free: Set[Node]) -> bool:
     """Takes in the only reader of the result, if it can ride along."""
     readers = list(group.result.users)
-    return len(readers) == 1 and readers[0] not in taken and _absorb(graph, facts, group, readers[0])
+    return len(readers) == 1 and readers[0] in free and _absorb(graph, facts, group, readers[0])
 
 
 def _absorb(graph: Graph, facts: Facts, group: Group, node: Node) -> bool:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -21,13 +23,30 @@ from dydca.lower.kernels.move import Move
 from dydca.lower.kernels.nest import LegalizedNest
 from dydca.lower.layout import PLAIN
 from dydca.lower.targets import Target
-from dydca.lower.tvm_api import Operand, legalized_nests
+from dydca.lower.tvm_api import Nest, Operand, legalized_nests
 from dydca.program import Graph, op_name, where
 
 MULTIPLIES = frozenset(
-    ["conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "scaled_dot_product_attention"]
+    [
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "convolution",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "conv_transpose3d",
+        "linear",
+        "matmul",
+        "mm",
+        "bmm",
+        "addmm",
+        "baddbmm",
+        "einsum",
+        "scaled_dot_product_attention",
+    ]
 )
 """Operators that must have a template; TVM's default schedule is never run for them."""
+
 
 def legalize(
     graph: Graph, facts: Facts, node: Node, reads: Mapping[Node, Value], results: list[Value], target: Target
@@ -41,51 +60,67 @@ def legalize(
         got = f"{op_name(node)} of {', '.join(str(facts[operand].shape) for operand in node.all_input_nodes)}"
         raise LoweringError("DYD401", "no kernel template for this product", where=where(node), got=got)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module, examples = _alone(graph, facts, node, tuple(reads))
-            nests, outputs = legalized_nests(torch.export.export(module, examples, strict=False), target.lanes)
+        nests, outputs = _legalized(_alone(graph, facts, node, tuple(reads)), target.lanes)
     except Exception as error:  # TVM raises what it likes for an operator it does not know
         message = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise LoweringError("DYD401", "TVM does not know this operator", where=where(node), got=message) from error
     values: dict[object, Value | Weight] = {("input", number): value for number, value in enumerate(reads.values())}
-    written_by_nest = {operand.key for nest in nests for operand in nest.writes}
-    copied = []
+    computed = {operand.key for nest in nests for operand in nest.writes}
+    copied = []  # what is folded to a constant, or handed through, no nest computes
     for operand, result in zip(outputs, results, strict=True):
-        if operand.kind == "intermediate" and operand.key in written_by_nest and (operand.kind, operand.key) not in values:
+        if operand.key in computed and (operand.kind, operand.key) not in values:
             values[operand.kind, operand.key] = result
         else:
             copied.append((operand, result))
-    calls = []
-    for nest in nests:
-        read = [_held(values, operand, node) for operand in nest.reads]
-        written = [_held(values, operand, node) for operand in nest.writes]
-        calls.append(Call(LegalizedNest(nest.text, nest), read, written, (node.name,)))  # type: ignore[arg-type]
-    # What is folded to a constant, or handed through, no nest computes.
+    calls = [
+        Call(
+            LegalizedNest(nest.text, nest),
+            [_held(values, operand, node) for operand in nest.reads],
+            [_held(values, operand, node) for operand in nest.writes],  # type: ignore[misc]  # no constant is written
+            (node.name,),
+        )
+        for nest in nests
+    ]
     return calls + [_copy(_held(values, operand, node), result, node, target) for operand, result in copied]
 
 
-def _copy(source: Value | Weight, result: Value, node: Node, target: Target) -> Call:
-    size = prod(result.shape) * result.itemsize
-    if size % 4:
-        raise LoweringError("DYD401", "a copy of single bytes", where=where(node), got=f"{size} bytes")
-    kernel = Move((1, 1, 1, size // 4), PLAIN, PLAIN, 1, (), (), target.lanes)
-    return Call(kernel, [source], [result], (node.name,))
+@dataclass(frozen=True)
+class _Single:
+    """One operator with its constants as a module of its own; equal for equal work, on whatever route it is met.
+
+    Attributes:
+        text: The operator with its arguments, shapes and element types of the tensors among them.
+        constants: Identities of the constants, which `module` keeps alive.
+        module: What is exported.
+        examples: Inputs to export it with.
+    """
+
+    text: str
+    constants: tuple[int, ...]
+    module: fx.GraphModule = field(compare=False)
+    examples: tuple[torch.Tensor, ...] = field(compare=False)
 
 
-def _alone(graph: Graph, facts: Facts, node: Node, inputs: tuple[Node, ...]) -> tuple[fx.GraphModule, tuple[torch.Tensor, ...]]:
-    """The node as a module of its own, its constants within."""
-    single = fx.Graph()
-    copies = {operand: single.placeholder(f"x{number}") for number, operand in enumerate(inputs)}
-    root = torch.nn.Module()
-    for operand in node.all_input_nodes:
-        if operand not in copies:
-            name = f"constant_{operand.name}"
-            root.register_buffer(name, graph.constants[str(operand.target)])
-            copies[operand] = single.get_attr(name)
-    single.output(single.node_copy(node, copies.__getitem__))
+@lru_cache(maxsize=512)
+def _legalized(single: _Single, lanes: int) -> tuple[list[Nest], list[Operand]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return legalized_nests(torch.export.export(single.module, single.examples, strict=False), lanes)
+
+
+def _alone(graph: Graph, facts: Facts, node: Node, inputs: tuple[Node, ...]) -> _Single:
+    alone, root = fx.Graph(), torch.nn.Module()
+    copies = {operand: alone.placeholder(f"x{number}") for number, operand in enumerate(inputs)}
+    constants = [operand for operand in node.all_input_nodes if operand not in copies]
+    for number, operand in enumerate(constants):
+        root.register_buffer(f"constant{number}", graph.constants[str(operand.target)])
+        copies[operand] = alone.get_attr(f"constant{number}")
+    alone.output(alone.node_copy(node, copies.__getitem__))
     examples = tuple(torch.zeros(facts.shape(operand), dtype=facts[operand].dtype) for operand in inputs)
-    return fx.GraphModule(root, single), examples
+    arguments = fx.node.map_arg((node.args, node.kwargs), lambda operand: copies[operand].name)
+    text = f"{node.target} {arguments} {[(example.shape, example.dtype) for example in examples]}"
+    held = tuple(id(graph.constants[str(operand.target)]) for operand in constants)
+    return _Single(text, held, fx.GraphModule(root, alone), examples)
 
 
 def _held(values: dict[object, Value | Weight], operand: Operand, node: Node) -> Value | Weight:
@@ -95,3 +130,11 @@ def _held(values: dict[object, Value | Weight], operand: Operand, node: Node) ->
     if key not in values:
         values[key] = Value(f"{node.name}_{operand.key}", operand.shape, itemsize=np.dtype(operand.dtype).itemsize)
     return values[key]
+
+
+def _copy(source: Value | Weight, result: Value, node: Node, target: Target) -> Call:
+    size = prod(result.shape) * result.itemsize
+    if size % 4:
+        raise LoweringError("DYD401", "a copy of single bytes", where=where(node), got=f"{size} bytes")
+    kernel = Move((1, 1, 1, size // 4), PLAIN, PLAIN, 1, (), (), target.lanes)
+    return Call(kernel, [source], [result], (node.name,))

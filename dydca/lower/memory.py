@@ -1,10 +1,11 @@
-"""Where each value of a straight-line program lies in the arena."""
+"""Where each value of a patch's program lies in the arena."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
-from dydca.lower.calls import Calls, Value
+from dydca.lower.calls import Branch, Calls, Value
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,19 @@ def place(calls: Calls) -> Arena:
 
 
 def _lives(calls: Calls) -> dict[Value, tuple[int, int]]:
-    """First and last call that touch each arena value."""
+    """First and last step that touch each arena value; arms follow one another, so theirs never live together."""
     lives: dict[Value, tuple[int, int]] = {}
-    for number, call in enumerate(calls.calls):
-        for value in (*call.reads, *call.writes):
+    for number, step in enumerate(calls.flat):
+        touched = (step.predicate,) if isinstance(step, Branch) else (*step.reads, *step.writes)
+        for value in touched:
             if isinstance(value, Value) and value.storage == "arena":
                 lives[value] = (lives.get(value, (number, number))[0], number)
     return lives
 
 
 def _most_alive(calls: Calls, lives: dict[Value, tuple[int, int]]) -> int:
-    return max(
-        (
-            sum(value.bytes for value, (first, last) in lives.items() if first <= number <= last)
-            for number in range(len(calls.calls))
-        ),
-        default=0,
-    )
+    alive = [0] * (len(calls.flat) + 1)
+    for value, (first, last) in lives.items():
+        alive[first] += value.bytes
+        alive[last + 1] -= value.bytes
+    return max(accumulate(alive))

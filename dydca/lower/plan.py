@@ -1,7 +1,8 @@
 """The plan: generated C that anyone can open and read how their network runs.
 
-One function per (route, patch) calls the kernels in order over one arena with offsets fixed here; each kernel call
-is wrapped as a task, so that the runtime can share its rows among threads. Weights stand in one read-only table.
+One function per patch calls the kernels in order over one arena with offsets fixed here, with an ``if`` or
+``switch`` where a value decides the route; each kernel call is wrapped as a task, so that the runtime can share its
+rows among threads. Weights stand in one read-only table.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dydca.lower.calls import Call, Calls, Value, Weight
+from dydca.lower.calls import Branch, Call, Calls, Value, Weight
 from dydca.lower.kernels.kernel import Kernel
 from dydca.lower.memory import Arena, place
 from dydca.shapes import Shape
@@ -60,7 +61,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Entry:
-    """One (route, patch) with the shapes a caller sees."""
+    """One patch with the shapes a caller sees."""
 
     calls: Calls
     inputs: tuple[Shape, ...]
@@ -103,30 +104,54 @@ def _types(kernel: Kernel) -> list[str]:
 
 
 def _program(calls: Calls, arena: Arena, weights: Weights, kernels: Mapping[Kernel, str]) -> str:
-    tasks: list[str] = []
-    body: list[str] = []
-    for number, call in enumerate(calls.calls):
-        task = f"{calls.name}_{number}"
-        arguments = [_place(operand, arena, weights) for operand in (*call.reads, *call.writes)]
-        if call.kernel.scratch:
-            arguments.append("scratch")
-        unused = [f"  (void){name};" for name, used in (("frame", True), ("scratch", "scratch" in arguments)) if not used]
-        tasks += [
-            f"static void {task}(const dydca_frame *frame, char *scratch, int begin, int end) {{",
-            *unused,
-            f"  {kernels[call.kernel]}({', '.join(arguments)}, begin, end);",
-            "}",
-        ]
-        comment = f" /* {', '.join(call.nodes)} */" if call.nodes else ""
-        body.append(f"  dydca_each(frame, {task}, {call.kernel.extent});{comment}")
-        body += [_halo(value, arena) for value in call.writes if value.layout.halo]
-    return "\n".join([*tasks, f"\nstatic void {calls.name}(const dydca_frame *frame) {{", *body, "}\n"])
+    tasks = {call: f"{calls.name}_{number}" for number, call in enumerate(calls.calls)}
+    texts = [_task(name, call, arena, weights, kernels) for call, name in tasks.items()]
+    body = _steps(calls.steps, tasks, arena, "  ")
+    return "\n".join([*texts, f"\nstatic void {calls.name}(const dydca_frame *frame) {{", *body, "}\n"])
+
+
+def _task(name: str, call: Call, arena: Arena, weights: Weights, kernels: Mapping[Kernel, str]) -> str:
+    """One kernel call as a function of a share of its work."""
+    arguments = [_place(operand, arena, weights) for operand in (*call.reads, *call.writes)]
+    unused = "" if call.kernel.scratch else "(void)scratch; "
+    if call.kernel.scratch:
+        arguments.append("scratch")
+    return (
+        f"static void {name}(const dydca_frame *frame, char *scratch, int begin, int end) {{\n"
+        f"  (void)frame; {unused}{kernels[call.kernel]}({', '.join(arguments)}, begin, end);\n}}"
+    )
+
+
+def _steps(steps: Sequence[Call | Branch], tasks: Mapping[Call, str], arena: Arena, indent: str) -> list[str]:
+    lines: list[str] = []
+    for step in steps:
+        if isinstance(step, Branch):
+            lines += _branch(step, tasks, arena, indent)
+            continue
+        comment = f" /* {', '.join(step.nodes)} */" if step.nodes else ""
+        lines.append(f"{indent}dydca_each(frame, {tasks[step]}, {step.kernel.extent});{comment}")
+        lines += [indent + _halo(value, arena) for value in step.writes if value.layout.halo]
+    return lines
+
+
+def _branch(branch: Branch, tasks: Mapping[Call, str], arena: Arena, indent: str) -> list[str]:
+    """An ``if`` for two arms, a ``switch`` for more; what is out of range takes the last arm."""
+    kind = {1: "signed char", 4: "int", 8: "long long"}[branch.predicate.itemsize]
+    value = f"*(const {kind} *){_place(branch.predicate, arena, Weights())}"
+    arms = [_steps(arm, tasks, arena, indent + "  ") for arm in branch.arms]
+    if len(arms) == 2:
+        return [f"{indent}if ({value}) {{", *arms[1], f"{indent}}} else {{", *arms[0], f"{indent}}}"]
+    lines = [f"{indent}switch ({value}) {{"]
+    for number, arm in enumerate(arms):
+        label = f"case {number}" if number < len(arms) - 1 else "default"
+        lines += [f"{indent}{label}: {{", *arm, f"{indent}  break;", f"{indent}}}"]
+    return [*lines, f"{indent}}}"]
 
 
 def _halo(value: Value, arena: Arena) -> str:
     (n, blocks, height, width), (block, halo) = value.shape, value.layout
     size = f"{n * blocks}, {height - 2 * halo}, {width // block - 2 * halo}, {halo}, {block}"
-    return f"  dydca_zero_halo(ARENA({arena.offsets[value]}), {size});"
+    return f"dydca_zero_halo(ARENA({arena.offsets[value]}), {size});"
 
 
 def _place(operand: Value | Weight, arena: Arena, weights: Weights) -> str:

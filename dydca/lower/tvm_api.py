@@ -250,8 +250,13 @@ def _nests_of(function: PrimFunc, operands: Sequence[Operand], lanes: int) -> li
 
 def _schedule_nest(schedule: Any, block: Any, lanes: int) -> None:
     """Fuses the outer loops into one range of work; the innermost picture axis becomes the vector."""
-    loops = schedule.get_loops(block)
-    reduced = [loop for loop, axis in zip(loops, schedule.get(block).iter_vars, strict=True) if axis.iter_type != 0]
+    loops, axes = schedule.get_loops(block), schedule.get(block).iter_vars
+    if len(loops) != len(axes):  # an axis of one iteration may have no loop
+        axes = [axis for axis in axes if int(axis.dom.extent) > 1]
+    if len(loops) != len(axes):
+        schedule.add_unit_loop(loops[0] if loops else block)
+        return
+    reduced = [loop for loop, axis in zip(loops, axes, strict=True) if axis.iter_type != 0]
     spatial = [loop for loop in loops if loop not in reduced]
     if not spatial:  # one sum over everything cannot be shared out: a range of one unit
         schedule.add_unit_loop(loops[0] if loops else block)

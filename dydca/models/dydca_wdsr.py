@@ -7,9 +7,14 @@ through two.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from dydca.models.registry import Entry, Facts
 
 
 class WeightNormConv2d(nn.Conv2d):
@@ -131,3 +136,26 @@ class DynamicWDSR(nn.Module):
             route = self.deep
         y: Tensor = route(x)
         return y
+
+
+# scale -> low resolution of a 1080p frame; parameters of both routes, deep, shallow; GMAC of deep, shallow
+_TABLE = {
+    2: ((540, 960), 233_000, 153_556, 79_444, 79.15, 40.93),
+    3: ((360, 640), 244_010, 159_061, 84_949, 36.43, 19.44),
+    4: ((270, 480), 259_424, 166_768, 92_656, 21.48, 11.93),
+}
+
+
+def _entries() -> Iterator[Entry]:
+    note = "Overwrites its input."
+    for scale, (size, total, deep, shallow, deep_gmacs, shallow_gmacs) in _TABLE.items():
+        facts = partial(Facts, scale=scale, paper="Dy-DCA, ECCV 2024", form="training", lr_size=size)
+        two = facts("dydca_wdsr", parameters=total, gmacs=shallow_gmacs, note=f"{note} Under 70 rows the deep route.")
+        yield Entry(two, partial(DynamicWDSR, scale))
+        one = facts("wdsr_b4w2", parameters=deep, gmacs=deep_gmacs, note=note)
+        yield Entry(one, partial(WDSR, scale, blocks=4, width=2))
+        other = facts("wdsr_b2w2", parameters=shallow, gmacs=shallow_gmacs, note=note)
+        yield Entry(other, partial(WDSR, scale, blocks=2, width=2))
+
+
+ENTRIES = tuple(_entries())

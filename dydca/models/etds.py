@@ -14,22 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dydca.models.blocks import conv, repeat_colours
 from dydca.models.registry import Entry, Facts
 
 PAPER = "ETDS, CVPR 2023"
-
-
-def conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Conv2d:
-    """A ``same`` convolution with bias."""
-    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
-
-
-def repeat_colours(x: Tensor, scale: int) -> Tensor:
-    """Each channel ``scale ** 2`` times: float ``[N, C, H, W]`` to ``[N, C * scale**2, H, W]``.
-
-    After a pixel shuffle this is the nearest-neighbour enlargement of `x`; the field calls it the anchor.
-    """
-    return x.repeat_interleave(scale * scale, dim=1)
 
 
 @torch.no_grad()

@@ -33,7 +33,6 @@ class Facts:
         multiple_of: Height and width must be divisible by this.
         smallest: Least height and width.
         square: Height and width must be equal.
-        batch: The batch size the network asks for, or None for any.
         note: What a user must know and cannot see from the above.
     """
 
@@ -53,7 +52,6 @@ class Facts:
     multiple_of: int = 1
     smallest: int = 1
     square: bool = False
-    batch: int | None = None
     note: str = ""
 
     @property
@@ -97,13 +95,13 @@ class Registry:
                 raise ValueError(f"{entry.facts.name} x{entry.facts.scale} is registered twice")
             scales[entry.facts.scale] = entry
 
-    def names(self) -> list[str]:
+    def names(self) -> tuple[str, ...]:
         """The name of every network."""
-        return list(self._entries)
+        return tuple(self._entries)
 
-    def facts(self) -> list[Facts]:
-        """One record per network and scale."""
-        return [entry.facts for scales in self._entries.values() for entry in scales.values()]
+    def entries(self) -> tuple[Entry, ...]:
+        """Every network at every scale."""
+        return tuple(entry for scales in self._entries.values() for entry in scales.values())
 
     def find(self, name: str, scale: int | None) -> Entry:
         """The entry of a name and a scale; the scale may be left out where there is only one.
@@ -121,8 +119,8 @@ class Registry:
             raise ValueError(f"{name} has no scale {scale}; there are: {', '.join(map(str, scales))}")
         return scales[scale]
 
-    def forms(self, name: str, scale: int | None) -> list[Entry]:
-        """The named entry and those whose names extend it, e.g. ``etds_m4c32`` and ``etds_m4c32_inference``."""
+    def forms(self, name: str, scale: int | None) -> tuple[Entry, ...]:
+        """The named entry, then those whose names extend it, as ``etds_m4c32_inference`` does ``etds_m4c32``."""
         chosen = self.find(name, scale)
-        kin = [known for known in self._entries if known.startswith(f"{name}_")]
-        return [chosen, *(self._entries[known][chosen.facts.scale] for known in kin if chosen.facts.scale in self._entries[known])]
+        kin = (scales for known, scales in self._entries.items() if known.startswith(f"{name}_"))
+        return (chosen, *(scales[chosen.facts.scale] for scales in kin if chosen.facts.scale in scales))

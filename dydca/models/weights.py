@@ -35,9 +35,11 @@ def load_weights(model: Network, path: str | Path) -> Network:
     if tensors.keys() != wanted.keys():
         tensors = {_own_name(name, getattr(model, "author_names", ())): value for name, value in tensors.items()}
     found = {name: tuple(value.shape) for name, value in tensors.items()}
-    if faults := [f"{name}: {found.get(name)} for {wanted.get(name)}" for name in sorted(found | wanted) if _differ(found, wanted, name)]:
+    faults = [name for name in sorted(found | wanted) if found.get(name) != wanted.get(name)]
+    if faults:
+        first = "; ".join(f"{name}: {found.get(name)} for {wanted.get(name)}" for name in faults[:3])
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise ValueError(f"{path} does not hold the weights of this {type(model).__name__}: {'; '.join(faults[:3])}{more}")
+        raise ValueError(f"{path} does not hold the weights of this {type(model).__name__}: {first}{more}")
     model.load_state_dict(tensors)
     return model
 
@@ -57,7 +59,3 @@ def _own_name(name: str, rules: tuple[tuple[str, str], ...]) -> str:
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name, count=1)
     return name
-
-
-def _differ(found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], name: str) -> bool:
-    return found.get(name) != wanted.get(name)

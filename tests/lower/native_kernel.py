@@ -1,19 +1,18 @@
-"""Runs one convolution kernel without the rest of the pipeline, in buffers that end at a page that cannot be touched."""
+"""Runs one convolution kernel without the rest of the pipeline, in buffers between pages that cannot be touched."""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
+from dydca.lower.build import find_compiler
 from dydca.lower.kernels.direct import DirectConv
 from dydca.lower.kernels.epilogue import Operand
 from dydca.lower.kernels.kernel import Kernel, Parameter
@@ -74,13 +73,11 @@ class NativeConv:
 
 def compile_kernels(kernels: Sequence[Kernel]) -> list[ctypes._NamedFuncPointer]:
     """The functions of the kernels, in a library that stays loaded."""
-    if not shutil.which("gcc"):
-        pytest.skip("no gcc")
     with tempfile.TemporaryDirectory(prefix="dydca-tests-") as name:
         folder = Path(name)
         functions = {f"kernel{number}": kernel.emit() for number, kernel in enumerate(kernels)}
         (folder / "kernels.o").write_bytes(compile_object(functions, HOST.llvm))
-        subprocess.run(["gcc", "-shared", "-o", "kernels.so", "kernels.o", "-lm"], cwd=folder, check=True)
+        subprocess.run([find_compiler(), "-shared", "-o", "kernels.so", "kernels.o", "-lm"], cwd=folder, check=True)
         library = ctypes.CDLL(str(folder / "kernels.so"))
     return [library[function] for function in functions]
 

@@ -23,25 +23,24 @@ SIZES = [2, 4, 6]
 
 
 def conv(shape: tuple[int, int, int, int], channels: int, m: int, **changed: Any) -> WinogradConv:
-    """A kernel of padding 1 between layouts of halo 1, with a register tile as wide as the output's channels."""
-    padding = changed.get("padding", (1, 1))
+    """A kernel of padding 1 between layouts of halo 1."""
+    padding, lanes = changed.get("padding", (1, 1)), changed.get("lanes", HOST.lanes)
     n, _, h, w = shape
-    blocks = -(-channels // HOST.lanes)
+    blocks = -(-channels // lanes)
     fields: dict[str, Any] = {
-        "source": Layout(HOST.lanes, 1),
+        "source": Layout(lanes, 1),
         "source_shape": shape,
-        "target": Layout(HOST.lanes, 1),
+        "target": Layout(lanes, 1),
         "target_shape": (n, channels, h + 2 * padding[0] - 2, w + 2 * padding[1] - 2),
         "padding": padding,
         "shuffle": 1,
         "steps": (),
         "operands": (),
-        "lanes": HOST.lanes,
+        "lanes": lanes,
         "m": m,
-        "block": 6,
-        "tile": 3,
+        "batch": 5,
         "vectors": max(v for v in (1, 2, 3) if blocks % v == 0),
-        "by_lane": HOST.lanes == 4,
+        "by_lane": False,
     }
     return WinogradConv(**fields | changed)
 
@@ -161,18 +160,28 @@ def test_nothing_before_the_buffers_is_touched(size: tuple[int, int], m: int) ->
     assert_close(native.run(), want, m)
 
 
-@pytest.mark.parametrize(("block", "tile", "vectors"), [(1, 1, 1), (14, 14, 2), (24, 8, 2), (100, 10, 1)])
-def test_register_tiles(block: int, tile: int, vectors: int) -> None:
-    native, want = ready(conv((1, 32, 30, 31), 64, 6, block=block, tile=tile, vectors=vectors))
+@pytest.mark.parametrize(("batch", "vectors"), [(1, 1), (14, 2), (6, 4), (37, 1)])
+def test_register_tiles(batch: int, vectors: int) -> None:
+    native, want = ready(conv((1, 32, 30, 31), 64, 6, batch=batch, vectors=vectors))
     assert_close(native.run(), want, 6)
 
 
-@pytest.mark.skipif(HOST.lanes != 4, reason="only vectors of four have the form by lanes")
-def test_the_form_by_lanes_rounds_as_the_other() -> None:
-    one, _ = ready(conv((1, 32, 12, 12), 32, 4, by_lane=True))
-    other = NativeConv(
-        conv((1, 32, 12, 12), 32, 4, by_lane=False), np.zeros((32, 32, 3, 3), np.float32), np.zeros(32, np.float32)
-    )
+@pytest.mark.parametrize("m", SIZES)
+@pytest.mark.parametrize("lanes", [4, 8])
+def test_narrower_vectors(lanes: int, m: int) -> None:
+    native, want = ready(conv((1, 20, 13, 11), 12, m, lanes=lanes))
+    assert_close(native.run(), want, m)
+
+
+@pytest.mark.parametrize("m", SIZES)
+def test_the_form_by_lanes_gives_the_same_bits(m: int) -> None:
+    one, want = ready(conv((1, 20, 13, 11), 32, m, lanes=4))
+    other = NativeConv(conv((1, 20, 13, 11), 32, m, lanes=4, by_lane=True), *blank(32, 20))
     for name in ("x", "u", "b"):
         other.buffers[name][...] = one.buffers[name]
-    np.testing.assert_array_equal(one.run(), other.run())
+    np.testing.assert_array_equal(other.run(), one.run())
+    assert_close(other.run(), want, m)
+
+
+def blank(channels: int, c: int) -> tuple[Array, Array]:
+    return np.zeros((channels, c, 3, 3), np.float32), np.zeros(channels, np.float32)

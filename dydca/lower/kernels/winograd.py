@@ -1,7 +1,7 @@
 """Winograd convolution F(m x m, 3 x 3) with a fused epilogue and pixel-shuffle store.
 
 Lavin and Gray, 2016, arXiv 1509.09308: a tile of m x m outputs needs (m + 2)^2 multiplications per pair of channels
-instead of 9 m^2. Tiles of a whole batch are numbered in rows and worked off in blocks: a block's inputs are
+instead of 9 m^2. Tiles of a whole batch are numbered in rows and worked off in batches: a batch's inputs are
 transformed to V, for each of the (m + 2)^2 frequencies one small matrix product with the weights U gives M, and M is
 transformed back. V, M and the halfway results of the two-dimensional transforms stay in cache.
 """
@@ -9,6 +9,7 @@ transformed back. V, M and the halfway results of the two-dimensional transforms
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,14 @@ from numpy.typing import NDArray
 from dydca.lower.kernels.epilogue import Operand, Step, apply
 from dydca.lower.kernels.kernel import Kernel, Parameter, aligned, callers
 from dydca.lower.kernels.winograd_points import TAPS, transforms
-from dydca.lower.kernels.winograd_transform import transform_input, transform_output
+from dydca.lower.kernels.winograd_transform import (
+    Vectors,
+    Work,
+    input_work,
+    output_work,
+    transform_input,
+    transform_output,
+)
 from dydca.lower.layout import Layout
 from dydca.lower.tvm_api import PrimFunc, T, fma, kernel, register
 
@@ -42,8 +50,8 @@ class WinogradConv(Kernel):
         steps, operands: The epilogue.
         lanes: Floats of a vector register.
         m: Outputs of a tile in each direction: 2, 4 or 6.
-        block: Tiles of a unit of work, a multiple of `tile`.
-        tile, vectors: The register tile of the matrix products: tiles times vectors of output channels.
+        batch, vectors: The register tile of the matrix products: tiles times vectors of output channels, of which
+            there is a whole number. A batch is a unit of work, too: with more, V and M would leave fast caches.
         by_lane: Whether they load `UNROLL` inputs as one vector and multiply by its lanes, as ARM does in one
             instruction, instead of loading and broadcasting single floats; for `lanes` = `UNROLL` only.
     """
@@ -58,8 +66,7 @@ class WinogradConv(Kernel):
     operands: tuple[Operand, ...]
     lanes: int
     m: int
-    block: int
-    tile: int
+    batch: int
     vectors: int
     by_lane: bool
 
@@ -75,7 +82,7 @@ class WinogradConv(Kernel):
 
     @property
     def extent(self) -> int:
-        return -(-self.count // self.block)
+        return -(-self.count // self.batch)
 
     @property
     def macs(self) -> int:
@@ -86,6 +93,11 @@ class WinogradConv(Kernel):
     def points(self) -> int:
         """Interpolation points in each direction; inputs of a tile too."""
         return self.m + TAPS - 1
+
+    @property
+    def coefficients(self) -> tuple[Fraction, ...]:
+        """Those of both transforms other than 1 and -1."""
+        return tuple(sorted({*input_work(self.m).coefficients, *output_work(self.m).coefficients}))
 
     @property
     def channels(self) -> int:
@@ -129,7 +141,7 @@ class WinogradConv(Kernel):
 
     def emit(self) -> PrimFunc:
         with kernel(**self.parameters()) as (arguments, begin, end, finished):
-            _Emitter(self, dict(zip(self.parameters(), arguments, strict=True))).blocks(begin, end)
+            _Emitter(self, dict(zip(self.parameters(), arguments, strict=True))).batches(begin, end)
         return finished[0]
 
     def pack_weights(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -152,16 +164,17 @@ class WinogradConv(Kernel):
 
 
 class _Scratch:
-    """Where V, M, halfway results and a turned tile lie in the kernel's scratch, in floats."""
+    """Where V, M, halfway results, a turned tile and the coefficients lie in the kernel's scratch, in floats."""
 
     def __init__(self, k: WinogradConv) -> None:
         frequencies = k.points**2
         self.v_tile, self.m_tile = k.source.blocks(k.source_shape[1]) * k.lanes, k.padded_channels
-        self.v_plane, self.m_plane = k.block * self.v_tile + LINE, k.block * self.m_tile + LINE
+        self.v_plane, self.m_plane = k.batch * self.v_tile + LINE, k.batch * self.m_tile + LINE
         self.m_start = frequencies * self.v_plane
         self.halfway_start = self.m_start + frequencies * self.m_plane
         self.stage_start = self.halfway_start + frequencies * k.lanes
-        self.floats = self.stage_start + (k.m * k.m * k.padded_channels if k.planar else 0)
+        self.table_start = self.stage_start + (k.m * k.m * k.padded_channels if k.planar else 0)
+        self.floats = self.table_start + len(k.coefficients)
 
 
 class _Emitter:
@@ -169,21 +182,37 @@ class _Emitter:
 
     def __init__(self, k: WinogradConv, buffers: dict[str, Any]) -> None:
         self.k, self.buffers, self.at = k, buffers, _Scratch(k)
+        self.coefficients = k.coefficients
         # A picture lower or narrower than a tile computes outputs beyond its edge, which are not stored.
         self.height, self.width = (min(k.m, size) for size in k.target_shape[2:])
 
-    def blocks(self, begin: Any, end: Any) -> None:
+    def batches(self, begin: Any, end: Any) -> None:
         k = self.k
+        for number, coefficient in enumerate(self.coefficients):
+            T.buffer_store(self.buffers["scratch"], T.float32(float(coefficient)), [self.at.table_start + number])
         with T.serial(begin, end) as unit:
-            first = T.bind(unit * k.block)
-            filled = k.block if k.count % k.block == 0 else T.bind(T.min(k.block, k.count - first))
+            first = T.bind(unit * k.batch)
+            filled = k.batch if k.count % k.batch == 0 else T.bind(T.min(k.batch, k.count - first))
+            on = self.arithmetic(input_work(k.m))
             with T.serial(0, filled) as slot:
-                self.input_tile(first, slot)
+                self.input_tile(first, slot, on)
             with T.serial(0, k.points**2) as frequency, T.serial(0, k.groups) as group:
-                with T.serial(0, k.block // k.tile) as part:
-                    self.multiply(frequency, group, T.bind(part * k.tile))
+                self.multiply(frequency, group)
+            on = self.arithmetic(output_work(k.m))
             with T.serial(0, filled) as slot:
-                self.output_tile(first, slot)
+                self.output_tile(first, slot, on)
+
+    def arithmetic(self, work: Work) -> Vectors:
+        """The coefficients of one transform in registers.
+
+        As constants they would be hoisted out of all loops, and displace the sums of the products between.
+        """
+        splats = {}
+        for coefficient in work.coefficients:
+            place = self.at.table_start + self.coefficients.index(coefficient)
+            one = T.BufferLoad(self.buffers["scratch"], [place])
+            splats[coefficient] = T.bind(T.Broadcast(one, self.k.lanes))
+        return Vectors(self.k.lanes, splats)
 
     def place(self, tile: Any) -> tuple[Any, Any, Any]:
         """The picture of a tile, and its row and column of tiles."""
@@ -196,7 +225,7 @@ class _Emitter:
         size, m = self.k.target_shape[2 + axis], self.k.m
         return T.bind(index * m if size % m == 0 else T.min(index * m, max(size - m, 0)))
 
-    def input_tile(self, first: Any, slot: Any) -> None:
+    def input_tile(self, first: Any, slot: Any, on: Vectors) -> None:
         """``V = B^T d B`` of one tile, channel block by channel block."""
         k = self.k
         n, tile_row, tile_column = self.place(T.bind(first + slot))
@@ -210,24 +239,24 @@ class _Emitter:
                 y = T.min(row + i, last[0]) if low else row + i
                 xs = [T.min(column + j, last[1]) if narrow else column + j for j in range(k.points)]
                 d = [T.bind(T.BufferLoad(self.buffers["x"], [n, block, y, self.vector(x * k.lanes)])) for x in xs]
-                for j, value in enumerate(transform_input(k.m, d, k.lanes)):
+                for j, value in enumerate(transform_input(k.m, d, on)):
                     self.keep(value, self.halfway(i, j))
             with T.serial(0, k.points) as j:
                 d = [self.kept(self.halfway(i, j)) for i in range(k.points)]
                 start = T.bind(j * self.at.v_plane + slot * self.at.v_tile + block * k.lanes)
-                for i, value in enumerate(transform_input(k.m, d, k.lanes)):
+                for i, value in enumerate(transform_input(k.m, d, on)):
                     self.keep(value, start + i * k.points * self.at.v_plane)
 
-    def multiply(self, frequency: Any, group: Any, part: Any) -> None:
-        """``M = V U`` of one frequency, for one register tile."""
+    def multiply(self, frequency: Any, group: Any) -> None:
+        """``M = V U`` of one frequency and output group."""
         k = self.k
-        sums = [[register(k.lanes) for _ in range(k.vectors)] for _ in range(k.tile)]
+        sums = [[register(k.lanes) for _ in range(k.vectors)] for _ in range(k.batch)]
         for total in (total for tile in sums for total in tile):
             T.buffer_store(total, T.Broadcast(T.float32(0), k.lanes), [0])
-        start = T.bind(frequency * self.at.v_plane + part * self.at.v_tile)
+        start = T.bind(frequency * self.at.v_plane)
         with T.serial(0, k.channels // UNROLL) as step:
             first = T.bind(step * UNROLL)
-            loaded = [self.kept(start + t * self.at.v_tile + first) for t in range(k.tile)] if k.by_lane else []
+            loaded = [self.kept(start + t * self.at.v_tile + first) for t in range(k.batch)] if k.by_lane else []
             for inner in range(UNROLL):
                 index = [frequency, group, first + inner]
                 weights = [
@@ -241,14 +270,12 @@ class _Emitter:
                     value = T.bind(T.Broadcast(one, k.lanes))
                     for total, w in zip(tile, weights, strict=True):
                         T.buffer_store(total, fma(value, w, T.BufferLoad(total, [0]), k.lanes), [0])
-        start = T.bind(
-            self.at.m_start + frequency * self.at.m_plane + part * self.at.m_tile + group * k.vectors * k.lanes
-        )
+        start = T.bind(self.at.m_start + frequency * self.at.m_plane + group * k.vectors * k.lanes)
         for t, tile in enumerate(sums):
             for v, total in enumerate(tile):
                 self.keep(T.BufferLoad(total, [0]), start + (t * self.at.m_tile + v * k.lanes))
 
-    def output_tile(self, first: Any, slot: Any) -> None:
+    def output_tile(self, first: Any, slot: Any, on: Vectors) -> None:
         """``Y = A^T M A`` of one tile, through the epilogue to y.
 
         A tile moved in from the edge shares outputs with its neighbour, which alone stores them: two threads may
@@ -262,12 +289,12 @@ class _Emitter:
             with T.serial(0, k.points) as j:
                 start = T.bind(self.at.m_start + j * self.at.m_plane + slot * self.at.m_tile + block * k.lanes)
                 x = [self.kept(start + i * k.points * self.at.m_plane) for i in range(k.points)]
-                for i, value in enumerate(transform_output(k.m, x, None, k.lanes)):
+                for i, value in enumerate(transform_output(k.m, x, None, on)):
                     self.keep(value, self.halfway(i, j))
             bias = T.bind(T.BufferLoad(self.buffers["b"], [block, self.vector(0)]))
             with T.serial(own[0], self.height) as i:
                 x = [self.kept(self.halfway(i, j)) for j in range(k.points)]
-                row = transform_output(k.m, x, bias, k.lanes)[: self.width]
+                row = transform_output(k.m, x, bias, on)[: self.width]
                 self.finish_row(row, n, block, T.bind(origin[0] + i), origin[1], own[1], i)
         if k.planar:
             self.turn(n, origin, own)
@@ -281,17 +308,14 @@ class _Emitter:
 
             def load(operand: int, x: Any = x) -> Any:
                 halo = k.operands[operand].halo
-                index = (
-                    [block, self.vector(0)] if halo is None else [n, block, y + halo, self.vector((x + halo) * k.lanes)]
-                )
+                index = [block, self.vector(0)] if halo is None else [n, block, *self.pixel(y, x, halo)]
                 return T.BufferLoad(self.buffers[f"operand{operand}"], index)
 
             value = apply(k.steps, total, load, k.lanes)
             if k.planar:
                 self.keep(value, self.at.stage_start + (i * k.m + j) * k.padded_channels + block * k.lanes)
             else:
-                halo = k.target.halo
-                T.buffer_store(self.buffers["y"], value, [n, block, y + halo, self.vector((x + halo) * k.lanes)])
+                T.buffer_store(self.buffers["y"], value, [n, block, *self.pixel(y, x, k.target.halo)])
 
     def owned(self, j: int, own: Any) -> Any:
         """Column j of a tile, or its first own column if that is further right."""
@@ -312,6 +336,10 @@ class _Emitter:
 
     def vector(self, start: Any) -> Any:
         return T.ramp(start, 1, self.k.lanes)
+
+    def pixel(self, y: Any, x: Any, halo: int) -> tuple[Any, Any]:
+        """Row and channels of one pixel in a blocked layout."""
+        return y + halo, self.vector((x + halo) * self.k.lanes)
 
     def halfway(self, i: Any, j: Any) -> Any:
         """Where element (i, j) of a tile lies between the transforms of its two directions."""

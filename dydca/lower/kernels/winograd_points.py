@@ -44,7 +44,7 @@ def transforms(m: int) -> Transforms:
     bt = [_polynomial(roots, m + 2) for roots in (*others, points)]
     g = [tuple(p**j / _value(roots, p) for j in range(TAPS)) for p, roots in zip(points, others, strict=True)]
     g.append((Fraction(0), Fraction(0), Fraction(1)))
-    at = [tuple(p**i for p in points) + (Fraction(i == m - 1),) for i in range(m)]
+    at = [(*(p**i for p in points), Fraction(i == m - 1)) for i in range(m)]
     return Transforms(tuple(bt), tuple(g), tuple(at))
 
 

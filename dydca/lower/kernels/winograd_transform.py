@@ -5,53 +5,115 @@ Points come in pairs +p, -p: the rows of B^T of a pair share an even and an odd 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple, Protocol
 
-from dydca.lower.kernels.epilogue import splat
 from dydca.lower.kernels.winograd_points import transforms
 from dydca.lower.tvm_api import T, fma
 
 Terms = Sequence[tuple[Fraction, Any]]
 
 
-def transform_input(m: int, d: Sequence[Any], lanes: int) -> list[Any]:
+class Arithmetic(Protocol):
+    """The two operations of which the transforms consist."""
+
+    def scale(self, coefficient: Fraction, x: Any) -> Any:
+        """``coefficient * x``."""
+
+    def add(self, total: Any, coefficient: Fraction, x: Any) -> Any:
+        """``total + coefficient * x``."""
+
+
+def transform_input(m: int, d: Sequence[Any], on: Arithmetic) -> list[Any]:
     """``B^T d`` for m + 2 vectors."""
     bt = transforms(m).bt
-    out = [_combine(list(zip(bt[0], d, strict=True)), lanes)]
+    out = [_combine(list(zip(bt[0], d, strict=True)), on)]
     for plus in bt[1:-1:2]:
         terms = list(zip(plus, d, strict=True))
         # Rows are monic of even degree, so the odd half alone may need a factor.
         factor = next(c for c, _ in reversed(terms[1::2]) if c)
-        even = _combine(terms[::2], lanes)
-        odd = _combine([(c / factor, x) for c, x in terms[1::2]], lanes)
-        out += [_add(even, factor, odd, lanes), _add(even, -factor, odd, lanes)]
-    return [*out, _combine(list(zip(bt[-1], d, strict=True)), lanes)]
+        even = _combine(terms[::2], on)
+        odd = _combine([(c / factor, x) for c, x in terms[1::2]], on)
+        out += [on.add(even, factor, odd), on.add(even, -factor, odd)]
+    return [*out, _combine(list(zip(bt[-1], d, strict=True)), on)]
 
 
-def transform_output(m: int, x: Sequence[Any], bias: Any | None, lanes: int) -> list[Any]:
+def transform_output(m: int, x: Sequence[Any], bias: Any | None, on: Arithmetic) -> list[Any]:
     """``A^T x + bias`` for m + 2 vectors; the bias may be None."""
+    one = Fraction(1)
     pairs = [(x[k], x[k + 1]) for k in range(1, m + 1, 2)]
-    halves = ([T.bind(p + q) for p, q in pairs], [T.bind(p - q) for p, q in pairs])
-    constant = [] if bias is None else [(Fraction(1), bias)]
+    halves = [on.add(p, one, q) for p, q in pairs], [on.add(p, -one, q) for p, q in pairs]
+    constant = [] if bias is None else [(one, bias)]
     out = []
     for power, row in enumerate(transforms(m).at):
         terms = [(row[0], x[0]), (row[-1], x[-1]), *zip(row[1:-1:2], halves[power % 2], strict=True)]
-        out.append(_combine([*constant, *terms], lanes))
+        out.append(_combine([*constant, *terms], on))
     return out
 
 
-def _combine(terms: Terms, lanes: int) -> Any:
+def _combine(terms: Terms, on: Arithmetic) -> Any:
     """The sum of coefficient times vector, beginning with a coefficient of 1 if there is one."""
     (first, start), *rest = sorted(((c, x) for c, x in terms if c), key=lambda term: term[0] != 1)
-    total = start if first == 1 else T.bind(start * splat(float(first), lanes))
+    total = start if first == 1 else on.scale(first, start)
     for coefficient, x in rest:
-        total = _add(total, coefficient, x, lanes)
+        total = on.add(total, coefficient, x)
     return total
 
 
-def _add(total: Any, coefficient: Fraction, x: Any, lanes: int) -> Any:
-    if abs(coefficient) == 1:
-        return T.bind(total + x if coefficient > 0 else total - x)
-    return T.bind(fma(splat(float(coefficient), lanes), x, total, lanes))
+class Work(NamedTuple):
+    """What one application of a transform takes: vector operations, and the coefficients other than 1 and -1."""
+
+    operations: int
+    coefficients: tuple[Fraction, ...]
+
+
+@cache
+def input_work(m: int) -> Work:
+    """The work of `transform_input`."""
+    count = _Count()
+    transform_input(m, [None] * (m + 2), count)
+    return Work(count.operations, tuple(sorted(count.coefficients)))
+
+
+@cache
+def output_work(m: int) -> Work:
+    """The work of `transform_output` with a bias."""
+    count = _Count()
+    transform_output(m, [None] * (m + 2), 0, count)
+    return Work(count.operations, tuple(sorted(count.coefficients)))
+
+
+@dataclass
+class _Count:
+    """Arithmetic that only takes note."""
+
+    operations: int = 0
+    coefficients: set[Fraction] = field(default_factory=set)
+
+    def scale(self, coefficient: Fraction, x: Any) -> Any:
+        return self.add(x, coefficient, x)
+
+    def add(self, total: Any, coefficient: Fraction, _x: Any) -> Any:
+        self.operations += 1
+        if abs(coefficient) != 1:
+            self.coefficients.add(coefficient)
+        return total
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Arithmetic that emits vector code; `splats` holds a vector of each coefficient other than 1 and -1."""
+
+    lanes: int
+    splats: Mapping[Fraction, Any]
+
+    def scale(self, coefficient: Fraction, x: Any) -> Any:
+        return T.bind(x * self.splats[coefficient])
+
+    def add(self, total: Any, coefficient: Fraction, x: Any) -> Any:
+        if abs(coefficient) == 1:
+            return T.bind(total + x if coefficient > 0 else total - x)
+        return T.bind(fma(self.splats[coefficient], x, total, self.lanes))
