@@ -69,9 +69,9 @@ def compile(  # noqa: A001 - the ecosystem's own word
 def _entry(program: Program, patch: Patch, variants: Sequence[Variant], target: Target) -> Entry:
     route = "_".join(variant.route.name for variant in variants[:3])
     name = f"{route}_{patch_label(patch).replace('+', '_')}"
+    calls = lower(variants, name, target)
     first = variants[0]
-    shapes = tuple(first.facts.shape(node) for node in first.graph.outputs[: len(program.outputs)])
-    return Entry(lower(variants, name, target), patch, shapes)
+    return Entry(calls, patch, tuple(map(first.facts.shape, first.graph.outputs[: len(program.outputs)])))
 
 
 def _check(network: Network, program: Program, by_patch: Mapping[Patch, Sequence[Variant]]) -> None:

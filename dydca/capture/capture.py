@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 
 import sympy
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export import ExportedProgram
 
+from dydca.capture.decisions import choose_arm
 from dydca.capture.export import Export, export_route
 from dydca.errors import CaptureError
 from dydca.program import Decision, Input, Program, Route
@@ -96,7 +97,7 @@ def _next_script(decisions: Sequence[Decision]) -> tuple[int, ...] | None:
 
 def _own_copy(model: object) -> nn.Module:
     if isinstance(model, ExportedProgram):
-        return model.module()  # a fresh module each time; eval mode was settled when it was exported
+        return _asking(model.module())  # a fresh module each time; eval mode was settled when it was exported
     if isinstance(model, torch.jit.ScriptModule):
         fix = "pass the nn.Module the script was made from, or torch.export.export it"
         raise CaptureError("DYD102", "a TorchScript module has no capturable source", got=type(model).__name__, fix=fix)
@@ -105,7 +106,17 @@ def _own_copy(model: object) -> nn.Module:
     # torch.nn.utils.weight_norm leaves computed tensors in __dict__, which deepcopy refuses; a detached copy is equal.
     computed = [value for part in model.modules() for value in vars(part).values() if isinstance(value, Tensor)]
     memo = {id(value): value.detach().clone() for value in computed if not value.is_leaf}
-    return copy.deepcopy(model, memo).eval()
+    return _asking(copy.deepcopy(model, memo).eval())
+
+
+def _asking(module: nn.Module) -> nn.Module:
+    """Lets graphs that hold a ``torch.cond`` ask for its predicate."""
+    for part in module.modules():
+        if isinstance(part, fx.GraphModule):
+            for node in part.graph.find_nodes(op="call_function", target=torch.ops.higher_order.cond):
+                node.target = choose_arm
+            part.recompile()
+    return module
 
 
 def _input_names(

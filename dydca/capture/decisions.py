@@ -111,11 +111,6 @@ def _swallowed(_recorder: Recorder, tensor: Tensor) -> Any:
     raise CaptureError("DYD104", "Python takes a number without a trace", where=asking_line(), got="float()", fix=fix)
 
 
-def _listed(_recorder: Recorder, tensor: Tensor) -> Any:
-    fix = "take single elements with .item()"
-    raise CaptureError("DYD104", "Python takes numbers without a trace", where=asking_line(), got="tolist()", fix=fix)
-
-
 _QUESTIONS: dict[str, Callable[[Recorder, Tensor], Any]] = {
     "__bool__": Recorder.truth,
     "is_nonzero": Recorder.truth,
@@ -123,7 +118,6 @@ _QUESTIONS: dict[str, Callable[[Recorder, Tensor], Any]] = {
     "__index__": Recorder.index,
     "item": _scalar,
     "__float__": _swallowed,
-    "tolist": _listed,
 }
 
 
@@ -179,6 +173,13 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
     setattr(Scalar, f"__r{_name}__", _computed(getattr(operator, _name), turned=True))
 for _name in ("neg", "abs"):
     setattr(Scalar, f"__{_name}__", _computed(getattr(operator, _name)))
+
+
+def choose_arm(
+    predicate: Any, if_true: Callable[..., Any], if_false: Callable[..., Any], operands: Sequence[Any] = ()
+) -> Any:
+    """``torch.cond`` as a question like any other, so that each arm becomes a route and may have its own shape."""
+    return (if_true if predicate else if_false)(*operands)
 
 
 def asking_line() -> str | None:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import sympy
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
-from dydca.capture.decisions import Recorder
+from dydca.capture.decisions import Recorder, choose_arm
 from dydca.errors import CaptureError
 from dydca.program import Decision, Graph, Guard
 from dydca.shapes import Patch, dim_names
@@ -82,7 +83,7 @@ def export_route(
     free = tuple({axis: Dim.AUTO for axis, size in enumerate(shape) if size > 1} for shape in patch)
     recorder = Recorder(script)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), mock.patch.object(torch, "cond", choose_arm):
             warnings.simplefilter("ignore")
             wrapped = _Recorded(module, recorder)
             program = torch.export.export(wrapped, examples, dynamic_shapes=(free,), strict=False)
@@ -92,7 +93,7 @@ def export_route(
         raise
     except Exception as error:  # torch.export raises whatever the user's forward or its own tracing raised
         raise _refusal(error) from error
-    graph = _unlifted(program)
+    graph = _unlifted(program, names)
     decisions = tuple(Decision(asked.outcome, asked.arity, asked.line) for asked in recorder.asked)
     results = graph.outputs[: len(graph.outputs) - len(decisions)]
     single = program.call_spec.out_spec is not None and program.call_spec.out_spec.child(0).is_leaf()
@@ -162,7 +163,7 @@ def _placeholders(program: ExportedProgram) -> list[fx.Node]:
     return [node for node in program.graph.nodes if node.op == "placeholder"]
 
 
-def _unlifted(program: ExportedProgram) -> Graph:
+def _unlifted(program: ExportedProgram, names: Sequence[str]) -> Graph:
     """The program's graph with parameters as named constants and only the user's outputs."""
     constants: dict[str, Tensor] = {}
     replaced: dict[fx.Node, str] = {}
@@ -171,13 +172,15 @@ def _unlifted(program: ExportedProgram) -> Graph:
             stored = program.state_dict if spec.target in program.state_dict else program.constants
             name = str(spec.target).removeprefix("network.").replace(".", "_")
             constants[name], replaced[node] = stored[spec.target].detach(), name  # type: ignore[index]
-    graph = fx.Graph()
+    graph, unnamed = fx.Graph(), iter(names)
     copies: dict[fx.Node, Any] = {}
     for node in program.graph.nodes:
         if node.op == "output":
             graph.output(tuple(copies[result] for result in _results(program, node)))
         elif node in replaced:
             copies[node] = graph.get_attr(replaced[node])
+        elif node.op == "placeholder":
+            copies[node] = graph.placeholder(next(unnamed))
         else:
             copies[node] = graph.node_copy(node, copies.__getitem__)
             trace = node.meta.get("stack_trace")

@@ -1,0 +1,175 @@
+"""Models read from files, without running code that a file brings along.
+
+A whole module is a pickle, and a pickle can call anything. It is read by torch's weights-only unpickler, which knows
+only the classes it is told: here those of torch.nn and of dydca.models, and what the user allows by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import pkgutil
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+from torch.nn import functional
+from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+
+import dydca.models
+from dydca.capture.pt2 import read_pt2
+from dydca.errors import CaptureError, FileError
+
+_ACTIVATIONS = (
+    "relu leaky_relu prelu relu6 elu selu celu gelu silu mish sigmoid tanh softplus hardtanh hardswish hardsigmoid"
+)
+_HOOKS = (
+    ("torch.nn.utils.weight_norm", "WeightNorm"),
+    ("torch.nn.utils.spectral_norm", "SpectralNorm"),
+    ("torch.nn.utils.spectral_norm", "SpectralNormStateDictHook"),
+    ("torch.nn.utils.spectral_norm", "SpectralNormLoadStateDictPreHook"),
+    ("torch.nn.modules.module", "_WrappedHook"),
+)
+_TORCHSCRIPT_FIX = "hand over the nn.Module the script was made from, or save torch.export.export(module, ...) to .pt2"
+
+
+def read_model(
+    path: str | Path, *, allow: Sequence[str] = (), trust_pickle: bool = False
+) -> nn.Module | ExportedProgram:
+    """Reads a whole module (``.pt``, ``.pth``) or an exported program (``.pt2``); the content decides, not the name.
+
+    Args:
+        path: A file that torch.save or torch.export.save wrote.
+        allow: Further classes the file may ask for, ``package.Class``, or ``package`` for all in it. They are imported.
+        trust_pickle: Reads the file by Python's own unpickler, which runs whatever the file says.
+
+    Raises:
+        FileError: DYD701 there is no such file, DYD702 it is damaged, DYD703 it asks for classes not known to be safe.
+        CaptureError: DYD102, it holds a state_dict, TorchScript or something else that is no network.
+    """
+    path = Path(path)
+    kind = _kind(path)
+    if kind == "TorchScript":
+        got = f"a TorchScript archive: {path}"
+        raise CaptureError("DYD102", "a TorchScript module has no capturable source", got=got, fix=_TORCHSCRIPT_FIX)
+    if kind == "exported program":
+        return read_pt2(path, trusted=trust_pickle)
+    return _as_module(path, _unpickled(path, None if trust_pickle else _permitted(path, allow)))
+
+
+def _kind(path: Path) -> str:
+    try:
+        with path.open("rb"), warnings.catch_warnings():
+            if not zipfile.is_zipfile(path):
+                return "pickle"
+            members = [name.partition("/")[2] for name in zipfile.ZipFile(path).namelist()]
+    except OSError as error:
+        raise FileError(
+            "DYD701", "the model cannot be read", where=str(path), got=error.strerror or str(error)
+        ) from error
+    except zipfile.BadZipFile as error:
+        raise _damaged(path, error) from error
+    if "archive_format" in members:
+        return "exported program"
+    return "TorchScript" if "constants.pkl" in members else "pickle"
+
+
+def _damaged(path: Path, error: Exception) -> FileError:
+    message = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return FileError("DYD702", "this is no readable model file", where=str(path), got=message)
+
+
+def _permitted(path: Path, allow: Sequence[str]) -> list[tuple[Any, str]]:
+    """What the file asks for, all of it known or allowed.
+
+    Raises:
+        FileError: DYD702, DYD703.
+    """
+    try:
+        asked = sorted(get_unsafe_globals_in_checkpoint(path))
+    except Exception as error:  # the scanner raises whatever a damaged file makes it stumble over
+        raise _damaged(path, error) from error
+    granted = {name: _granted(name, allow) for name in asked}
+    if refused := [name for name, found in granted.items() if found is None]:
+        what = "the model file asks for classes that are not known to be safe"
+        want = "classes of torch.nn"
+        raise FileError("DYD703", what, where=str(path), got=", ".join(refused), want=want, fix=_way_out(refused))
+    return [(found, name) for name, found in granted.items()]
+
+
+def _way_out(refused: Sequence[str]) -> str:
+    """Proposes to allow the user's own classes, never Python's or PyTorch's functions."""
+    export = "export the model to .pt2 by torch.export.save"
+    if any(name.split(".")[0] in ("builtins", "functools", "torch") for name in refused):
+        return export
+    return f"{' '.join(f'--allow {name}' for name in refused)} if you know them, or {export}"
+
+
+def _granted(name: str, allow: Sequence[str]) -> Any:
+    """The class behind a name, None if it is neither known nor allowed."""
+    if name in _known():
+        return _known()[name]
+    if not any(name == entry or name.startswith(f"{entry}.") for entry in allow):
+        return None
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        fix = "run dydca where the class can be imported, and save from an importable module rather than a script"
+        raise FileError("DYD703", f"the allowed class {name} cannot be imported", got=str(error), fix=fix) from error
+
+
+@cache
+def _known() -> dict[str, Any]:
+    """Every network class of torch.nn and dydca.models, and the functions and hooks that pickled modules refer to."""
+    for module in pkgutil.iter_modules(dydca.models.__path__, "dydca.models."):
+        importlib.import_module(module.name)
+    classes = [
+        kind for kind in _subclasses(nn.Module) if kind.__module__.startswith(("torch.nn.modules.", "dydca.models."))
+    ]
+    hooks = [getattr(importlib.import_module(module), name) for module, name in _HOOKS]
+    functions = [getattr(functional, name) for name in _ACTIVATIONS.split()]
+    named = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in [*classes, *hooks]}
+    return named | {
+        f"torch.nn.functional.{name}": function for name, function in zip(_ACTIVATIONS.split(), functions, strict=True)
+    }
+
+
+def _subclasses(kind: type[nn.Module]) -> Iterator[type[nn.Module]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _subclasses(below)
+
+
+def _unpickled(path: Path, permitted: Iterable[tuple[Any, str]] | None) -> object:
+    """The object in the file; without a list of permitted names, by Python's own unpickler."""
+    try:
+        with warnings.catch_warnings(), safe_globals(list(permitted or ())):
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=permitted is not None)
+    except pickle.UnpicklingError as error:
+        message = next(
+            (line for line in str(error).splitlines() if "WeightsUnpickler" in line), str(error).splitlines()[0]
+        )
+        raise FileError(
+            "DYD703", "the model file does what is not known to be safe", where=str(path), got=message
+        ) from error
+    except Exception as error:  # a damaged file makes the reader raise anything
+        raise _damaged(path, error) from error
+
+
+def _as_module(path: Path, value: object) -> nn.Module:
+    if isinstance(value, nn.Module):
+        return value
+    tensors = [entry for entry in value.values() if isinstance(entry, torch.Tensor)] if isinstance(value, dict) else []
+    got = f"a state_dict of {len(tensors)} tensors" if tensors else f"an object of type {type(value).__name__}"
+    fix = f"model.load_state_dict(torch.load({path.name!r})), then torch.save(model, ...) the whole model"
+    raise CaptureError(
+        "DYD102", "the file holds no network", where=str(path), got=got, want="a whole nn.Module", fix=fix
+    )
