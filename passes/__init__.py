@@ -7,6 +7,8 @@ from dydca.passes.base import Miss, Pass
 from dydca.passes.drop_dead import DropDead
 from dydca.passes.drop_identity import DropIdentity
 from dydca.passes.fold_constants import FoldConstants
+from dydca.passes.merge_frame_writes import MergeFrameWrites
+from dydca.passes.merge_linear import MergeLinear
 from dydca.passes.merge_reshape import MergeReshape
 from dydca.passes.report import Difference, PassReport
 from dydca.passes.runner import Outcome, run_passes
@@ -18,10 +20,15 @@ PIPELINE: tuple[type[Pass], ...] = (
     MergeReshape,
     DropIdentity,  # before the first folding, for a dropout that sleeps hides that its operand is constant
     FoldConstants,
+    MergeFrameWrites,
+    MergeLinear,  # once for all patches, and below for regions that only numbers make plain
     SpecializeShapes,  # from here on every patch has a graph of its own, and what depended on sizes is constant
     FoldConstants,
     MergeReshape,
     DropIdentity,
+    FoldConstants,
+    MergeFrameWrites,
+    MergeLinear,
     DropDead,
 )
 """The named order in which passes run."""
@@ -32,6 +39,8 @@ __all__ = [
     "DropDead",
     "DropIdentity",
     "FoldConstants",
+    "MergeFrameWrites",
+    "MergeLinear",
     "MergeReshape",
     "Miss",
     "Outcome",

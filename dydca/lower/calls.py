@@ -56,12 +56,14 @@ class Call:
         reads: Operands in the order of the kernel's parameters.
         writes: The results, the last parameters before scratch.
         nodes: Names of the graph's nodes this call computes, for the report.
+        reason: Why this kernel, where there was a choice.
     """
 
     kernel: Kernel
     reads: list[Value | Weight]
     writes: list[Value]
     nodes: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(eq=False)

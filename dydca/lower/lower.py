@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor, fx
 from torch.fx import Node
 
-from dydca.analysis.facts import Facts
 from dydca.errors import LoweringError
 from dydca.lower.calls import Branch, Call, Calls, Value, Weight
 from dydca.lower.groups import Group, form_groups
@@ -19,10 +18,10 @@ from dydca.lower.kernels.epilogue import Operand
 from dydca.lower.kernels.move import Move
 from dydca.lower.layout import PLAIN, Layout, picture
 from dydca.lower.legalize import legalize
-from dydca.lower.select_kernels import ConvShape, conv_attributes, select_conv, stores_planes
+from dydca.lower.select_kernels import ConvAttributes, ConvShape, conv_attributes, select_conv, stores_planes
 from dydca.lower.targets import Target
 from dydca.passes import Variant
-from dydca.program import Graph, where
+from dydca.program import where
 
 FEW_CHANNELS = 4
 """Up to here a picture stays plain: blocks would be mostly padding."""
@@ -92,7 +91,9 @@ Held = dict[int, list[Value]]
 """The values that hold a computation, by its number, one per layout."""
 
 
-def _lower_tree(paths: Sequence[_Path], depth: int, held: Held, outputs: list[Value], target: Target) -> list[Call | Branch]:
+def _lower_tree(
+    paths: Sequence[_Path], depth: int, held: Held, outputs: list[Value], target: Target
+) -> list[Call | Branch]:
     """The steps from here on: what the next predicate needs, then an arm per outcome, or the end of the only path."""
     path = paths[0]
     lowering = _Lowering(path, held, target)
@@ -174,8 +175,8 @@ class _Lowering:
 
     def padding(self, node: Node) -> int:
         """The widest padding of the convolutions that read the node."""
-        readers = [g for g in self.readers if g.root is not None and g.source is node]
-        return max((max(conv_attributes(g.root, self.window(g)).padding) for g in readers if g.root), default=0)
+        readers = [group for group in self.readers if group.root is not None and group.source is node]
+        return max((max(self.attributes(reader).padding) for reader in readers), default=0)
 
     def wanted(self, node: Node, shuffled: bool) -> Layout:
         """The layout in which the readers of a group's result can use it."""
@@ -219,7 +220,7 @@ class _Lowering:
         # A register tile that holds all channels can be turned as it is stored; others are moved afterwards.
         turned = layout.block == 1 and not stores_planes(self.target, shape[1])
         stored = Layout(self.target.lanes, 0) if turned else layout
-        weight, attributes = self.weight(group), conv_attributes(group.root, self.window(group))
+        weight, attributes = self.weight(group), self.attributes(group)
         source = self.laid_out(
             group.source, 1 if channels <= FEW_CHANNELS else self.target.lanes, max(attributes.padding)
         )
@@ -234,11 +235,12 @@ class _Lowering:
         )
         kernel = choice.kernel
         constants = [("weight", kernel.pack_weights(weight)), ("bias", kernel.pack_channels(self.bias(group)))]
-        reads = [source, *(Weight(f"{group.root}_{part}", array) for part, array in constants)]
+        reads: list[Value | Weight] = [source, *(Weight(f"{group.root}_{part}", array) for part, array in constants)]
         reads += [kernel_operand(reading, kernel.padded_channels, group) for reading in readings]
         result = self.store(group.result, layout)
         written = Value(f"{group.root}", stored.buffer(shape), layout=stored) if turned else result
-        self.steps.append(Call(kernel, reads, [written], tuple(node.name for node in group.nodes)))
+        names = tuple(node.name for node in group.nodes)
+        self.steps.append(Call(kernel, reads, [written], names, str(choice)))
         if turned:
             self.move(written, result, shape, group.shuffle)
 
@@ -277,7 +279,12 @@ class _Lowering:
         ]
         return tuple(Operand(value.layout.halo if isinstance(value, Value) else None) for value in readings), readings
 
-    # Constants
+    # The convolution itself
+
+    def attributes(self, group: Group) -> ConvAttributes:
+        """Stride, padding and dilation."""
+        assert group.root is not None
+        return conv_attributes(group.root, self.window(group))
 
     def window(self, group: Group) -> tuple[int, int]:
         """Height and width of the convolution's kernel."""
