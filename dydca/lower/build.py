@@ -38,9 +38,10 @@ def build_library(plan: Plan, target: Target) -> bytes:
         (folder / "weights.bin").write_bytes(plan.weights)
         (folder / "weights.c").write_text(_WEIGHTS)
         sources = [str(path) for path in sorted(NATIVE.glob("*.c"))]
-        flags = ["-O2", "-shared", "-fPIC", "-fvisibility=hidden", f"-I{NATIVE}", "-s", "-Wl,-z,noexecstack,-z,now,-Bsymbolic"]
+        flags = ["-O2", "-fPIC", "-fvisibility=hidden", f"-I{NATIVE}"]
+        linking = ["-shared", "-s", "-Wl,-z,noexecstack,-z,now,-Bsymbolic"]
         inputs = ["plan.c", "weights.c", *sources, "kernels.o", "-lpthread", "-lm"]
-        _run([compiler, *flags, "-o", "net.so", *inputs], folder)
+        _run([compiler, *flags, *linking, "-o", "net.so", *inputs], folder)
         return (folder / "net.so").read_bytes()
 
 
@@ -56,4 +57,6 @@ def find_compiler() -> str:
 def _run(command: list[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BuildError("DYD501", "the C compiler failed", where=" ".join(command[:1]), got=done.stderr.strip()[-2000:])
+        raise BuildError(
+            "DYD501", "the C compiler failed", where=" ".join(command[:1]), got=done.stderr.strip()[-2000:]
+        )

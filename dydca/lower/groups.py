@@ -224,7 +224,4 @@ _READERS: dict[Any, Callable[[Graph, Facts, Node, Node], Steps | None]] = {
     aten.clamp.default: _clamp,
     aten.hardtanh.default: _clamp,
     aten.relu6.default: _relu6,
-} | dict.fromkeys(
-    [getattr(getattr(aten, name), overload) for name in ("add", "sub", "mul", "div") for overload in ("Tensor", "Scalar")],
-    _arithmetic,
-)
+} | {overload: _arithmetic for op in (aten.add, aten.sub, aten.mul, aten.div) for overload in (op.Tensor, op.Scalar)}

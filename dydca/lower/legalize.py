@@ -27,23 +27,8 @@ from dydca.lower.tvm_api import Nest, Operand, legalized_nests
 from dydca.program import Graph, op_name, where
 
 MULTIPLIES = frozenset(
-    [
-        "conv1d",
-        "conv2d",
-        "conv3d",
-        "convolution",
-        "conv_transpose1d",
-        "conv_transpose2d",
-        "conv_transpose3d",
-        "linear",
-        "matmul",
-        "mm",
-        "bmm",
-        "addmm",
-        "baddbmm",
-        "einsum",
-        "scaled_dot_product_attention",
-    ]
+    {"conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
+    | {"linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "scaled_dot_product_attention"}
 )
 """Operators that must have a template; TVM's default schedule is never run for them."""
 

@@ -176,7 +176,7 @@ def _table(entries: Sequence[Entry], arenas: Mapping[str, Arena], manifest: Mapp
             f'  {{"{name}", {name}_inputs, {name}_outputs, {arenas[name].bytes}ul, {scratch}ul, '
             f"{entry.calls.cost}.0, {name}}},"
         )
-    first = entries[0]
+    counts = f"{len(entries[0].inputs)}, {len(entries[0].outputs)}, {len(entries)}"
     return "\n".join(
         [
             *lines,
@@ -184,7 +184,7 @@ def _table(entries: Sequence[Entry], arenas: Mapping[str, Arena], manifest: Mapp
             *rows,
             "};",
             f"static const char manifest[] = {json.dumps(json.dumps(manifest))};",
-            f"const dydca_network dydca_this_network = {{{len(first.inputs)}, {len(first.outputs)}, {len(entries)}, plans, manifest}};",
+            f"const dydca_network dydca_this_network = {{{counts}, plans, manifest}};",
             "",
         ]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dydca.errors import BuildError
@@ -62,7 +63,7 @@ def _host() -> Target:
     raise BuildError("DYD503", "this processor has neither AVX2 nor NEON", got=platform.machine(), fix=fix)
 
 
-_TARGETS = {
+_TARGETS: dict[str, Callable[[], Target]] = {
     "host": _host,
     "x86-64-v3": lambda: _x86("x86-64-v3", "x86-64-v3", wide=False),
     "x86-64-v4": lambda: _x86("x86-64-v4", "x86-64-v4", wide=True),

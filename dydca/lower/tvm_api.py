@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tvm
@@ -38,7 +38,7 @@ __all__ = [
     "register",
 ]
 
-PrimFunc = tirx.PrimFunc
+PrimFunc: TypeAlias = Any  # tirx.PrimFunc; TVM ships no types
 CACHE_LINE = 64
 
 
@@ -89,7 +89,7 @@ def known_cpu(name: str, triple: str) -> bool:
     return bool(tvm.target.codegen.llvm_is_valid_cpu(name, triple))
 
 
-def _as_c_function(function: tirx.PrimFunc, _module: tvm.IRModule, _context: object) -> tirx.PrimFunc:
+def _as_c_function(function: PrimFunc, _module: tvm.IRModule, _context: object) -> PrimFunc:
     """Replaces TVM's packed calling convention by C's. Aligned buffers are promised to LLVM as such."""
     parameters: list[tirx.Var] = []
     body = function.body
@@ -132,12 +132,8 @@ def _pipeline(**_: object) -> tuple[Any, Any, Any]:
         tirx.transform.prim_func_pass(_as_c_function, opt_level=0, name="AsCFunction"),
     ]
 
-    @tvm.transform.module_pass(opt_level=0)
-    def run(module: tvm.IRModule, _context: object) -> tvm.IRModule:
-        return tvm.transform.Sequential(passes)(module)
-
     lowering = tirx.compilation_pipeline
-    return run, lowering.finalize_host_passes, lowering.finalize_device_passes
+    return tvm.transform.Sequential(passes), lowering.finalize_host_passes, lowering.finalize_device_passes
 
 
 tirx.register_tir_pipeline("dydca", _pipeline)
@@ -197,7 +193,8 @@ def legalized_nests(program: ExportedProgram, lanes: int) -> tuple[list[Nest], l
     ]
     module = tvm.transform.Sequential(passes)(from_exported_program(program, keep_params_as_input=False))
     main = module["main"]
-    known = {parameter: _operand("input", number, parameter.ty) for number, parameter in enumerate(main.params)}
+    # The operand behind a variable, or the list of them behind a tuple.
+    known: dict[Any, Any] = {var: _operand("input", number, var.ty) for number, var in enumerate(main.params)}
     nests: list[Nest] = []
     for binding in (binding for block in main.body.blocks for binding in block.bindings):
         value = binding.value
@@ -239,7 +236,7 @@ def _nests_of(function: PrimFunc, operands: Sequence[Operand], lanes: int) -> li
     for block in schedule.get_child_blocks(root):
         _schedule_nest(schedule, block, lanes)
     body = schedule.mod["main"].body.block
-    buffers = {parameter: operand for parameter, operand in zip(schedule.mod["main"].params, operands, strict=True)}
+    buffers: dict[Any, Operand] = dict(zip(schedule.mod["main"].params, operands, strict=True))
     key = operands[-1].key
     for number, buffer in enumerate(body.alloc_buffers):
         shape = tuple(int(size) for size in buffer.shape)
@@ -289,7 +286,8 @@ def _cut_out(statement: Any, buffers: dict[Any, Operand]) -> Nest:
     writes = [buffer for buffer in buffers if buffer in written]
     block = s_tir.SBlock([], [], [], "root", statement)
     body = s_tir.SBlockRealize([], tirx.const(True, "bool"), block)
-    function = tirx.PrimFunc([*reads, *writes, begin, end], body).with_attr("tirx.noalias", True).with_attr("s_tir", True)
+    function = tirx.PrimFunc([*reads, *writes, begin, end], body)
+    function = function.with_attr("tirx.noalias", True).with_attr("s_tir", True)
     return Nest(function, extent, tuple(buffers[b] for b in reads), tuple(buffers[b] for b in writes))
 
 

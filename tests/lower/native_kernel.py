@@ -45,6 +45,7 @@ class NativeConv:
         weights = self.buffers["u" if "u" in self.buffers else "w"]
         weights[...] = kernel.pack_weights(weight)
         self.buffers["b"].reshape(-1)[:] = kernel.pack_channels(bias)
+        self._pointers = [ctypes.c_void_p(buffer.ctypes.data) for buffer in self.buffers.values()]
 
     def put(self, x: Array, operands: Sequence[Array]) -> None:
         """Lays out the picture and the epilogue's operands."""
@@ -68,7 +69,7 @@ class NativeConv:
         return taken(self.buffers["y"], (n, o // r**2, h * r, w * r), self.kernel.target)
 
     def __call__(self, begin: int, end: int) -> None:
-        self._function(*(ctypes.c_void_p(buffer.ctypes.data) for buffer in self.buffers.values()), begin, end)
+        self._function(*self._pointers, begin, end)
 
 
 def compile_kernels(kernels: Sequence[Kernel]) -> list[ctypes._NamedFuncPointer]:

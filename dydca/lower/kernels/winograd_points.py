@@ -16,7 +16,7 @@ TAPS = 3
 
 PAIRS: dict[int, tuple[Fraction, ...]] = {
     2: (Fraction(1),),
-    # The usual pairs 1 and 2 make three times the rounding error, at the same number of operations.
+    # The usual pairs 1 and 2 make two to four times the rounding error, with hardly fewer operations.
     4: (Fraction(2, 3), Fraction(3, 2)),
     6: (Fraction(1), Fraction(2), Fraction(1, 2)),
 }

@@ -1,0 +1,77 @@
+"""Writes the README's tables from bench/results, so that no figure in it is typed by hand.
+
+python -m bench.readme [--check]     --check: only says whether the README is up to date
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+
+
+def main_job(figures: dict[str, Any]) -> str:
+    """The table of the main job: frames with 1 and 2 threads, then single patches."""
+    rows = ["| what | PyTorch eager | dydca | speed-up | largest difference |", "|---|---|---|---|---|"]
+    for frame in figures["frames"]:
+        eager, ours = frame["eager"], frame["dydca"]
+        name = f"frame 640x360 to 1280x720, {frame['threads']} thread{'s' if frame['threads'] > 1 else ''}"
+        difference = f"{frame['max_abs_difference']:.1e}"
+        rows.append(f"| {name} | {_ms(eager)} | {_ms(ours)} | {_ratio(eager, ours)} | {difference} |")
+    for label, patch in figures["patches"].items():
+        eager, ours = ({f"{kind}_ms": patch[f"{who}_{kind}_ms"] for kind in ("min", "median")} for who in ("eager", "dydca"))
+        rows.append(f"| patch {label}, 1 thread | {_ms(eager)} | {_ms(ours)} | {_ratio(eager, ours)} | |")
+    costs, first, machine = figures["costs"], figures["frames"][0], figures["machine"]
+    rows += [
+        "",
+        f"PSNR-Y of the {first['frames']} stitched frames: bicubic {first['psnr_y_bicubic']:.2f} dB, the network "
+        f"{first['psnr_y_dydca']:.2f} dB. Compiling both patches takes {costs['compile_s']:.1f} s, loading and the first "
+        f"call {costs['load_and_first_call_ms']:.1f} ms, a call beyond its kernels {costs['call_overhead_us']:.1f} us.",
+        f"Times are median (minimum) milliseconds on {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['vectors']}, torch {machine['torch']}, load {machine['load']:.1f} at the start.",
+    ]
+    return "\n".join(rows)
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"main_job": main_job}
+
+
+def _ms(timing: dict[str, float]) -> str:
+    return f"{timing['median_ms']:.1f} ({timing['min_ms']:.1f})"
+
+
+def _ratio(eager: dict[str, float], ours: dict[str, float]) -> str:
+    medians, minima = eager["median_ms"] / ours["median_ms"], eager["min_ms"] / ours["min_ms"]
+    return f"{medians:.2f}x ({minima:.2f}x)"
+
+
+def rendered(text: str) -> str:
+    """The README with every generated table written anew."""
+    for name, write in TABLES.items():
+        figures = json.loads((HERE / "results" / f"{name}.json").read_text())
+        block = f"<!-- {name} -->\n{write(figures)}\n<!-- end {name} -->"
+        text = re.sub(f"<!-- {name} -->.*?<!-- end {name} -->", lambda _, block=block: block, text, flags=re.DOTALL)
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Writes or checks; 1 if the README differs from the results under --check."""
+    parser = argparse.ArgumentParser(prog="python -m bench.readme", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args(arguments)
+    text = README.read_text()
+    if options.check:
+        return int(rendered(text) != text)
+    README.write_text(rendered(text))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,266 @@
+"""The kernel calls of a path without branches: groups, layouts, and conversions where layouts meet."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.fx import Node
+
+from dydca.analysis.facts import Fact, Facts
+from dydca.errors import LoweringError
+from dydca.lower.calls import Branch, Call, Value, Weight
+from dydca.lower.groups import Group, form_groups
+from dydca.lower.kernels.epilogue import Operand
+from dydca.lower.kernels.move import Move
+from dydca.lower.layout import PLAIN, Layout, picture
+from dydca.lower.legalize import legalize
+from dydca.lower.select_kernels import ConvAttributes, ConvShape, conv_attributes, select_conv, stores_planes
+from dydca.lower.targets import Target
+from dydca.program import Graph, where
+
+FEW_CHANNELS = 4
+"""Up to here a picture stays plain: blocks would be mostly padding."""
+
+Held: TypeAlias = dict[int, list[Value]]
+"""The values that hold a computation, by its number, one per layout."""
+
+
+class StraightLine:
+    """Lowers a path from one decision to the next.
+
+    Args:
+        graph: The whole path, for one patch.
+        facts: What is known of its nodes.
+        key: Numbers for the nodes, equal for equal computations.
+        held: What the steps before have computed; grows with the steps.
+        target: The processor.
+
+    Attributes:
+        steps: The calls so far, in order.
+    """
+
+    def __init__(self, graph: Graph, facts: Facts, key: Mapping[Node, int], held: Held, target: Target) -> None:
+        self.graph, self.facts, self.key, self.target = graph, facts, key, target
+        self.held, self.steps = held, list[Call | Branch]()
+        self.places: dict[Node, Value] = {}
+        # Layouts are chosen for all readers on the path, those behind the next decision included.
+        every = {node for node in self.graph if node.op == "call_function"}
+        self.readers = [group for group in form_groups(self.graph, self.facts, every) if not group.fallback]
+
+    def finish(self, results: Sequence[Node], outputs: Sequence[Value]) -> None:
+        """Computes the network's outputs into the caller's tensors."""
+        for node, output in zip(results, outputs, strict=True):
+            self.places.setdefault(node, output)
+        self._compute(results)
+        for node, output in zip(results, outputs, strict=True):
+            if output not in self._values(node):
+                self._move(self._plain(node), output, self._picture(node))
+
+    def scalar(self, node: Node) -> Value:
+        """Computes a predicate."""
+        self._compute([node])
+        return self._plain(node)
+
+    def _compute(self, results: Sequence[Node]) -> None:
+        """Lowers all that the results need and nothing holds yet."""
+        for group in form_groups(self.graph, self.facts, self._missing(results)):
+            if group.fallback:
+                self._lower_fallback(group)
+            elif group.root is not None:
+                self._lower_conv(group)
+            else:
+                self._lower_chain(group)
+
+    def _missing(self, results: Sequence[Node]) -> set[Node]:
+        found: set[Node] = set()
+        stack = list(results)
+        while stack:
+            node = stack.pop()
+            if node.op == "call_function" and node not in found and self.key[node] not in self.held:
+                found.add(node)
+                stack += node.all_input_nodes
+        return found
+
+    def _values(self, node: Node) -> list[Value]:
+        """The places that hold the node's value; a constant read as a tensor is given one."""
+        key = self.key[node]
+        if key not in self.held and (tensor := self.graph.constant(node)) is not None:
+            value = Value(node.name, self._picture(node))
+            kernel = Move(self._picture(node), PLAIN, PLAIN, 1, (), (), self.target.lanes)
+            self.steps.append(Call(kernel, [Weight(node.name, _array(tensor))], [value]))
+            self.held[key] = [value]
+        return self.held.setdefault(key, [])
+
+    def _picture(self, node: Node) -> tuple[int, int, int, int]:
+        return picture(self.facts.shape(node))
+
+    # Layouts and the values that have them
+
+    def _padding(self, node: Node) -> int:
+        """The widest padding of the convolutions that read the node."""
+        readers = [group for group in self.readers if group.root is not None and group.source is node]
+        return max((max(self._attributes(reader).padding) for reader in readers), default=0)
+
+    def _wanted(self, node: Node, shuffled: bool) -> Layout:
+        """The layout in which the readers of a group's result can use it."""
+        fed = any(group.source is node or any(reading is node for reading in group.readings) for group in self.readers)
+        plain = not fed or shuffled or self._picture(node)[1] <= FEW_CHANNELS
+        return Layout(1 if plain else self.target.lanes, self._padding(node))
+
+    def _store(self, node: Node, layout: Layout) -> Value:
+        """A new place for the node's value: the caller's own tensor if it is a plain output, else the arena."""
+        if layout == PLAIN and node in self.places:
+            value = self.places[node]
+        else:
+            value = Value(node.name, layout.buffer(self._picture(node)), layout=layout)
+        self._values(node).append(value)
+        return value
+
+    def _plain(self, node: Node) -> Value:
+        """The node's value as PyTorch would lay it out."""
+        return self._laid_out(node, 1, 0, exact=True)
+
+    def _laid_out(self, node: Node, block: int, halo: int, *, exact: bool = False) -> Value:
+        """The node's value in blocks of `block` with a halo of at least `halo`, converted if need be."""
+        for value in self._values(node):
+            if value.layout.block == block and (value.layout.halo == halo or (value.layout.halo > halo and not exact)):
+                return value
+        layout = Layout(block, halo if exact else max(halo, self._padding(node)))
+        value = Value(node.name, layout.buffer(self._picture(node)), layout=layout)
+        self._move(self._values(node)[0], value, self._picture(node))
+        self._values(node).append(value)
+        return value
+
+    def _move(self, source: Value, target: Value, shape: tuple[int, int, int, int], shuffle: int = 1) -> None:
+        kernel = Move(shape, source.layout, target.layout, shuffle, (), (), self.target.lanes)
+        self.steps.append(Call(kernel, [source], [target]))
+
+    # Groups
+
+    def _lower_conv(self, group: Group) -> None:
+        shape, channels = self._picture(group.computed), self._picture(group.source)[1]
+        layout = self._wanted(group.result, group.shuffle > 1)
+        # A register tile that holds all channels can be turned as it is stored; others are moved afterwards.
+        turned = layout.block == 1 and not stores_planes(self.target, shape[1])
+        stored = Layout(self.target.lanes, 0) if turned else layout
+        weight, attributes = self._weight(group), self._attributes(group)
+        source = self._laid_out(
+            group.source, 1 if channels <= FEW_CHANNELS else self.target.lanes, max(attributes.padding)
+        )
+        operands, readings = self._read(group, self.target.lanes)
+        choice = select_conv(
+            self.target,
+            ConvShape(source.layout, self._picture(group.source), stored, shape, self._window(group)),
+            attributes,
+            1 if turned else group.shuffle,
+            tuple(group.steps),
+            operands,
+        )
+        kernel = choice.kernel
+        constants = [("weight", kernel.pack_weights(weight)), ("bias", kernel.pack_channels(self._bias(group)))]
+        reads: list[Value | Weight] = [source, *(Weight(f"{group.root}_{part}", array) for part, array in constants)]
+        reads += [_operand(reading, kernel.padded_channels, group) for reading in readings]
+        result = self._store(group.result, layout)
+        written = Value(f"{group.root}", stored.buffer(shape), layout=stored) if turned else result
+        names = tuple(node.name for node in group.nodes)
+        self.steps.append(Call(kernel, reads, [written], names, str(choice)))
+        if turned:
+            self._move(written, result, shape, group.shuffle)
+
+    def _lower_chain(self, group: Group) -> None:
+        source, shape = self._values(group.source)[0], self._picture(group.source)
+        operands, readings = self._read(group, source.layout.block)
+        layout = self._wanted(group.result, group.shuffle > 1)
+        kernel = Move(shape, source.layout, layout, group.shuffle, tuple(group.steps), operands, self.target.lanes)
+        padded = source.layout.blocks(shape[1]) * source.layout.block
+        reads = [source, *(_operand(reading, padded, group) for reading in readings)]
+        names = tuple(node.name for node in group.nodes)
+        self.steps.append(Call(kernel, reads, [self._store(group.result, layout)], names))
+
+    def _lower_fallback(self, group: Group) -> None:
+        node = group.result
+        if node.target is operator.getitem:
+            return  # held since its operand was lowered
+        tensors = [operand for operand in node.all_input_nodes if self.graph.constant(operand) is None]
+        reads = {operand: self._plain(operand) for operand in tensors}
+        if items := self.facts[node].items:
+            results = [
+                Value(f"{node.name}_{i}", tuple(map(int, item.shape)), itemsize=_itemsize(item))
+                for i, item in enumerate(items)
+            ]
+            for reader in (user for user in node.users if user.target is operator.getitem):
+                number = reader.args[1]
+                assert isinstance(number, int)
+                self.held[self.key[reader]] = [results[number]]
+        else:
+            results = [self._store(node, PLAIN)]
+            results[0].itemsize = _itemsize(self.facts[node])
+        self.steps += legalize(self.graph, self.facts, node, reads, results, self.target)
+
+    def _read(self, group: Group, block: int) -> tuple[tuple[Operand, ...], list[Value | NDArray[np.float32]]]:
+        """The epilogue's operands: tensors in the given block, constants as they are."""
+        readings: list[Value | NDArray[np.float32]] = [
+            self._laid_out(reading, block, 0) if isinstance(reading, Node) else reading for reading in group.readings
+        ]
+        return tuple(Operand(value.layout.halo if isinstance(value, Value) else None) for value in readings), readings
+
+    # The convolution itself
+
+    def _attributes(self, group: Group) -> ConvAttributes:
+        """Stride, padding and dilation."""
+        assert group.root is not None
+        return conv_attributes(group.root, self._window(group))
+
+    def _window(self, group: Group) -> tuple[int, int]:
+        """Height and width of the convolution's kernel."""
+        height, width = self._weight(group).shape[2:]
+        return int(height), int(width)
+
+    def _weight(self, group: Group) -> NDArray[np.float32]:
+        """The convolution's weights, groups spread into a dense [O, C, KH, KW]."""
+        assert group.root is not None
+        tensor = self.graph.constant(group.root.args[1])
+        if tensor is None:
+            got = "weights that depend on an input"
+            raise LoweringError("DYD401", "a convolution without constant weights", where=where(group.root), got=got)
+        array = _array(tensor)
+        channels, groups = self._picture(group.source)[1], self._picture(group.source)[1] // array.shape[1]
+        if groups == 1:
+            return array
+        dense = np.zeros((array.shape[0], channels, *array.shape[2:]), np.float32)
+        of_group = array.shape[0] // groups
+        for number in range(groups):
+            rows = slice(number * of_group, (number + 1) * of_group)
+            dense[rows, number * array.shape[1] : (number + 1) * array.shape[1]] = array[rows]
+        return dense
+
+    def _bias(self, group: Group) -> NDArray[np.float32]:
+        """The convolution's bias, zeros if it has none."""
+        assert group.root is not None
+        tensor = self.graph.constant(group.root.args[2]) if len(group.root.args) > 2 else None
+        return _array(tensor) if tensor is not None else np.zeros(self._picture(group.computed)[1], np.float32)
+
+
+def _operand(reading: Value | NDArray[np.float32], channels: int, group: Group) -> Value | Weight:
+    """A tensor operand as it is, a constant per channel padded to whole blocks."""
+    if isinstance(reading, Value):
+        return reading
+    padded = np.zeros(channels, np.float32)
+    padded[: reading.size] = reading
+    return Weight(f"{group.result}_operand", padded)
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    return np.ascontiguousarray(tensor.detach().to(torch.float32).numpy())
+
+
+def _itemsize(fact: Fact) -> int:
+    """Bytes of an element of a tensor."""
+    assert fact.dtype is not None
+    return fact.dtype.itemsize
