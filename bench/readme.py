@@ -1,4 +1,4 @@
-"""Writes the README's tables from bench/results, so that no figure in it is typed by hand.
+"""Writes the README's tables from bench/results and its outputs from running its examples: none is typed by hand.
 
 python -m bench.readme [--check]     --check: only says whether the README is up to date
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,13 +54,40 @@ def _ratio(eager: dict[str, float], ours: dict[str, float]) -> str:
     return f"{medians:.2f}x ({minima:.2f}x)"
 
 
+def example(code: str) -> str:
+    """What the README's Python block prints."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _output(["-W", "ignore", "-c", code], folder)
+
+
+def analysis() -> str:
+    """What the README's analyze command prints."""
+    save = "import torch, dydca.models; torch.save(dydca.models.DynamicWDSR(scale=2), 'model.pt')"
+    with tempfile.TemporaryDirectory() as folder:
+        _output(["-c", save], folder)
+        return _output(["-m", "dydca.analyze", "model.pt", "--patch", "108x96", "--patch", "54x48"], folder)
+
+
+def _output(arguments: Sequence[str], folder: str) -> str:
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.rstrip()
+
+
 def rendered(text: str) -> str:
-    """The README with every generated table written anew."""
+    """The README with every table and output written anew."""
     for name, write in TABLES.items():
-        figures = json.loads((HERE / "results" / f"{name}.json").read_text())
-        block = f"<!-- {name} -->\n{write(figures)}\n<!-- end {name} -->"
-        text = re.sub(f"<!-- {name} -->.*?<!-- end {name} -->", lambda _, block=block: block, text, flags=re.DOTALL)
-    return text
+        text = _between(text, name, write(json.loads((HERE / "results" / f"{name}.json").read_text())))
+    block = re.search(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert block is not None
+    text = _between(text, "example", f"```\n{example(block[1])}\n```")
+    return _between(text, "analysis", f"```\n{analysis()}\n```")
+
+
+def _between(text: str, name: str, content: str) -> str:
+    """The text with what stands between the marks of that name replaced."""
+    before, _, rest = text.partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition(f"<!-- end {name} -->")
+    return f"{before}<!-- {name} -->\n{content}\n{end}{after}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from dydca.lower.plan import Entry, write_plan
 from dydca.lower.targets import Target, find_target
 from dydca.passes import Variant, default_passes, run_passes
 from dydca.program import Program
+from dydca.report import explain_program
+from dydca.report.compiled import CompiledReport, describe_programs
 from dydca.runtime import Network
 from dydca.shapes import Patch, patch_label
 
@@ -23,7 +26,7 @@ MEAN_TOLERANCE = 1e-4
 """Largest mean difference to PyTorch that compiled code may show, as a part of the output's maximum."""
 
 
-def compile(  # noqa: A001 - the ecosystem's own word
+def compile(
     model: nn.Module | ExportedProgram,
     patch_shapes: PatchShapes,
     *,
@@ -50,6 +53,7 @@ def compile(  # noqa: A001 - the ecosystem's own word
     """
     processor = find_target(target)
     program = capture(model, patch_shapes, example_inputs)
+    analysis = explain_program(program, type(model).__name__, dict(_parameters(model)))
     outcome = run_passes(program, default_passes(), verify=verify or "fast")
     by_patch: dict[Patch, list[Variant]] = {}
     for variant in outcome.variants:
@@ -57,13 +61,26 @@ def compile(  # noqa: A001 - the ecosystem's own word
     entries = [_entry(program, patch, variants, processor) for patch, variants in by_patch.items()]
     manifest = _manifest(program, list(by_patch.values()), entries, processor)
     plan = write_plan(entries, manifest)
-    network = Network(build_library(plan, processor), manifest, threads=threads)
+    library = build_library(plan, processor)
+    report = CompiledReport(
+        analysis,
+        outcome.reports,
+        describe_programs([entry.calls for entry in entries], plan.arenas),
+        len(plan.kernels),
+        len(library),
+        len(plan.weights),
+    )
+    network = Network(library, manifest, str(report), json.dumps(report.to_dict()), threads)
     try:
         _check(network, program, by_patch)
     except BaseException:
         network.close()
         raise
     return network
+
+
+def _parameters(model: nn.Module | ExportedProgram) -> Iterable[tuple[str, Tensor]]:
+    return model.named_parameters() if isinstance(model, nn.Module) else model.state_dict.items()
 
 
 def _entry(program: Program, patch: Patch, variants: Sequence[Variant], target: Target) -> Entry:

@@ -94,7 +94,8 @@ CODES: dict[str, Explanation] = {
         "Pass one torch tensor or numpy array per input of the network.",
     ),
     "DYD605": Explanation(
-        "The native library reported a failure.", "Read the quoted message; after a failed create, ask for fewer threads."
+        "The native library reported a failure.",
+        "Read the quoted message; after a failed create, ask for fewer threads.",
     ),
     "DYD606": Explanation(
         "The network was closed and cannot run any more.", "Load or compile it again, and close it after the last call."
@@ -105,18 +106,21 @@ CODES: dict[str, Explanation] = {
     ),
     "DYD703": Explanation(
         "A model file asks for classes that are not known to be safe.",
-        "Export the model to .pt2, allow the named classes with --allow, or use --trust-pickle if you trust its source.",
+        "Export the model to .pt2, allow the named classes with --allow, or use --trust-pickle if you trust it.",
     ),
     "DYD704": Explanation(
         "An artifact was written by another version of the format or for another processor.",
         "Compile the model again with this version, for this machine.",
     ),
     "DYD705": Explanation("A file could not be written.", "Check the folder, its permissions and the free space."),
-    "DYD801": Explanation("A video or picture cannot be decoded.", "Convert it to a common format, for example with ffmpeg."),
+    "DYD801": Explanation(
+        "A video or picture cannot be decoded.", "Convert it to a common format, for example with ffmpeg."
+    ),
     "DYD802": Explanation("A frame cannot be cut as asked.", "Choose a patch that is not larger than the frame."),
     "DYD901": Explanation("The command line is not understood.", "See --help of the command."),
     "DYD902": Explanation(
-        "An optional part is not installed.", "Install it with the extra the message names, e.g. pip install dydca[content]."
+        "An optional part is not installed.",
+        "Install it with the extra the message names, e.g. pip install dydca[content].",
     ),
 }
 

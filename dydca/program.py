@@ -45,7 +45,8 @@ class Graph:
     @property
     def outputs(self) -> tuple[Node, ...]:
         """The nodes the graph returns, in order."""
-        return tuple(self.fx.output_node().args[0])  # type: ignore[arg-type]
+        results: Any = self.fx.output_node().args[0]  # torch types it as any argument
+        return tuple(results)
 
     def constant(self, node: object) -> Tensor | None:
         """The tensor behind a ``get_attr`` node, None for any other node or value."""
@@ -118,7 +119,8 @@ class Graph:
                 small = tensor.numel() <= 64
                 return node.op, tuple(tensor.shape), str(tensor.tolist()) if small else tensor.data_ptr()
             target = "" if node.op == "placeholder" else str(node.target)
-            return node.op, target, str(fx.node.map_arg((node.args, node.kwargs), lambda operand: f"%{number[operand]}"))
+            operands = fx.node.map_arg((node.args, node.kwargs), lambda operand: f"%{number[operand]}")
+            return node.op, target, str(operands)
 
         return tuple(map(described, self.fx.nodes))
 
@@ -146,7 +148,7 @@ def op_name(node: Node) -> str:
 
 def arguments(node: Node) -> dict[str, Any]:
     """The operator's arguments by the names of its schema, defaults filled in."""
-    schema = node.target._schema  # type: ignore[union-attr]
+    schema = node.target._schema  # type: ignore[union-attr]  # every ATen operator has one
     named = {argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()}
     named |= {argument.name: value for argument, value in zip(schema.arguments, node.args, strict=False)}
     return named | dict(node.kwargs)
@@ -179,7 +181,8 @@ class Guard:
 
     def holds(self, sizes: dict[sympy.Symbol, int]) -> bool:
         """Decides the condition on concrete sizes, exactly."""
-        return self.condition.xreplace({symbol: sympy.Integer(size) for symbol, size in sizes.items()}) == sympy.true
+        decided = self.condition.xreplace({symbol: sympy.Integer(size) for symbol, size in sizes.items()})
+        return bool(decided == sympy.true)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def _parse_patch(entry: Sequence[int] | Mapping[str, Sequence[int]], inputs: Map
         if len(inputs) != 1:
             want = "a mapping {name: shape} with " + ", ".join(inputs)
             raise ShapeError("DYD201", "the network has several inputs", got=entry, want=want)
-        entry = {name: entry for name in inputs}
+        entry = dict.fromkeys(inputs, entry)
     if set(entry) != set(inputs):
         raise ShapeError("DYD201", "the patch does not name the inputs", got=sorted(entry), want=sorted(inputs))
     return tuple(_parse_shape(name, entry[name], known) for name, known in inputs.items())

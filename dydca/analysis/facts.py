@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import sympy
 import torch
 from torch.fx import Node
 
-Size = int | sympy.Expr
+Size: TypeAlias = int | sympy.Expr
 """A size: a number for a concrete patch, or an expression over the input symbols for all patches at once."""
+
+Scalar: TypeAlias = int | float | bool | sympy.Basic
+"""A Python number, or an expression or condition over the input symbols."""
 
 
 @dataclass(frozen=True)
@@ -72,4 +75,13 @@ class Facts(dict[Node, Fact]):
         shape = self[node].shape
         if not all(isinstance(size, int) for size in shape):
             raise ValueError(f"%{node.name} has the symbolic shape {shape}")
-        return shape  # type: ignore[return-value]
+        return shape
+
+
+def plain(value: Scalar) -> Scalar:
+    """Turns a sympy number into Python's, leaves expressions alone."""
+    if isinstance(value, sympy.Integer):
+        return int(value)
+    if isinstance(value, sympy.logic.boolalg.BooleanAtom):
+        return bool(value)
+    return float(value) if isinstance(value, sympy.Number) else value

@@ -23,10 +23,10 @@ _TORCH = str(Path(torch.__file__).parent)
 _OWN = str(Path(__file__).parent)
 
 KEEPS_BOUNDS = frozenset(
-    "squeeze reshape view flatten __getitem__ select clone detach long int to contiguous unsqueeze expand".split()
+    {"squeeze", "unsqueeze", "reshape", "view", "flatten", "expand", "__getitem__", "select"}
+    | {"clone", "detach", "contiguous", "long", "int", "to"}
 )
 """Tensor methods whose result has no element its first argument had not."""
-
 
 MAX_DECISIONS = 64
 """On one path. A loop that only a value ends would be traced for ever."""
@@ -84,7 +84,9 @@ class Recorder(TorchFunctionMode):
         kept = self._bounds.get(id(tensor))
         if kept is None:
             fix = "take an argmax, or clamp(0, n - 1) it first, so that its values are known"
-            raise CaptureError("DYD104", "an integer of unknown range decides", where=asking_line(), got="int()", fix=fix)
+            raise CaptureError(
+                "DYD104", "an integer of unknown range decides", where=asking_line(), got="int()", fix=fix
+            )
         return self.choose(tensor, kept[1])
 
     def _count(self, name: str, args: Sequence[Any], kwargs: dict[str, Any], result: Tensor) -> int | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -21,7 +21,8 @@ from dydca.errors import CaptureError
 from dydca.program import Decision, Graph, Guard
 from dydca.shapes import Patch, dim_names
 
-_TORCH = os.path.dirname(torch.__file__)
+_TORCH = str(Path(torch.__file__).parent)
+_OWN = str(Path(__file__).parent)
 _CONSTANTS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
 
@@ -104,15 +105,18 @@ def _refusal(error: Exception) -> CaptureError:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
     line = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
     message = next((text.strip() for text in str(error).splitlines() if text.strip()), type(error).__name__)
-    return CaptureError("DYD101", "the network cannot be exported", where=line, got=f"{type(error).__name__}: {message}")
+    return CaptureError(
+        "DYD101", "the network cannot be exported", where=line, got=f"{type(error).__name__}: {message}"
+    )
 
 
 def _is_users(filename: str) -> bool:
-    own = os.path.dirname(os.path.abspath(__file__))
-    return not filename.startswith((_TORCH, own, "<"))
+    return not filename.startswith((_TORCH, _OWN, "<"))
 
 
-def _region(program: ExportedProgram, names: Sequence[str]) -> tuple[tuple[tuple[sympy.Symbol, ...], ...], tuple[Guard, ...]]:
+def _region(
+    program: ExportedProgram, names: Sequence[str]
+) -> tuple[tuple[tuple[sympy.Symbol, ...], ...], tuple[Guard, ...]]:
     """The dimension symbols of the inputs, and the conditions PyTorch assumed about them."""
     values = [
         node.meta["val"]
@@ -121,12 +125,17 @@ def _region(program: ExportedProgram, names: Sequence[str]) -> tuple[tuple[tuple
     ]
     several = len(values) > 1
     dims = tuple(
-        tuple(sympy.Symbol(name, integer=True, positive=True) for name in dim_names(value.dim(), f"_{owner}" if several else ""))
+        tuple(
+            sympy.Symbol(name, integer=True, positive=True)
+            for name in dim_names(value.dim(), f"_{owner}" if several else "")
+        )
         for value, owner in zip(values, names, strict=True)
     )
     own: dict[sympy.Basic, sympy.Symbol] = {}
     guards: list[Guard] = []
-    pairs = [(size, dim) for value, row in zip(values, dims, strict=True) for size, dim in zip(value.shape, row, strict=True)]
+    pairs = [
+        (size, dim) for value, row in zip(values, dims, strict=True) for size, dim in zip(value.shape, row, strict=True)
+    ]
     for size, dim in pairs:
         expression = size.node.expr if isinstance(size, torch.SymInt) else sympy.Integer(size)
         if expression.is_Symbol and expression not in own:
@@ -148,12 +157,13 @@ def _ranges(program: ExportedProgram, own: dict[sympy.Basic, sympy.Symbol]) -> I
 
 def _conditions(values: Sequence[Tensor], own: dict[sympy.Basic, sympy.Symbol]) -> Iterator[Guard]:
     """The relations met on the way; in user code they carry its line, in operators they do not."""
-    environments = {size.node.shape_env for value in values for size in value.shape if isinstance(size, torch.SymInt)}
+    sizes: list[Any] = [size for value in values for size in value.shape]  # torch types every size as int
+    environments = {size.node.shape_env for size in sizes if isinstance(size, torch.SymInt)}
     known = set(own.values())  # a size PyTorch fixed to a number is guarded as such already
-    for environment, guard in ((environment, guard) for environment in environments for guard in environment.guards):
+    for environment, guard in [(each, guard) for each in environments for guard in each.guards]:
         frame = guard.sloc.framework_loc
         users = frame is not None and hasattr(frame, "filename") and _is_users(frame.filename)
-        line = f"{os.path.basename(frame.filename)}:{frame.lineno}" if users else None
+        line = f"{Path(frame.filename).name}:{frame.lineno}" if users else None
         condition = environment.simplify(guard.expr).xreplace(own)
         if condition.free_symbols <= known:
             yield Guard(condition, line)
@@ -171,7 +181,7 @@ def _unlifted(program: ExportedProgram, names: Sequence[str]) -> Graph:
         if spec.kind in _CONSTANTS:
             stored = program.state_dict if spec.target in program.state_dict else program.constants
             name = str(spec.target).removeprefix("network.").replace(".", "_")
-            constants[name], replaced[node] = stored[spec.target].detach(), name  # type: ignore[index]
+            constants[name], replaced[node] = stored[spec.target].detach(), name
     graph, unnamed = fx.Graph(), iter(names)
     copies: dict[fx.Node, Any] = {}
     for node in program.graph.nodes:
@@ -191,7 +201,8 @@ def _unlifted(program: ExportedProgram, names: Sequence[str]) -> Graph:
 
 
 def _results(program: ExportedProgram, output: fx.Node) -> Iterator[fx.Node]:
-    for value, spec in zip(output.args[0], program.graph_signature.output_specs, strict=True):  # type: ignore[arg-type]
+    results: Any = output.args[0]  # torch types it as any argument
+    for value, spec in zip(results, program.graph_signature.output_specs, strict=True):
         if spec.kind == OutputKind.BUFFER_MUTATION:
             raise CaptureError("DYD103", f"forward writes to the buffer {spec.target}", got=f"a write to {spec.target}")
         if spec.kind == OutputKind.USER_OUTPUT:

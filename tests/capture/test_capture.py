@@ -1,11 +1,12 @@
 """Routes by shape: found without a change of source, with the exact conditions under which they are taken."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import dydca
 
@@ -83,7 +84,7 @@ def test_the_callers_tensor_is_not_edited_though_forward_edits_its_input() -> No
 
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")
 def test_weights_computed_by_the_old_weight_norm_are_copied() -> None:
-    model = torch.nn.utils.weight_norm(nn.Conv2d(3, 4, 3))  # type: ignore[no-untyped-call]
+    model = torch.nn.utils.weight_norm(nn.Conv2d(3, 4, 3))
     model(torch.rand(patch(5, 5)))
     program = dydca.capture(model, [patch(5, 5)])
     x = torch.rand(patch(5, 5))
@@ -119,7 +120,7 @@ class Counter(nn.Module):
         return x + self.calls
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[Any, Any, str]] = {
     "no network": ("a string", [patch(4, 4)], "DYD102"),
     "state": (Counter(), [patch(4, 4)], "DYD103"),
     "data-dependent shape": (Body(lambda x: x.reshape(int(x.numpy().sum()))), [patch(4, 4)], "DYD101"),

@@ -7,6 +7,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,9 +48,9 @@ def saved(path: Path, value: object) -> Path:
     return path
 
 
-def refusal(path: Path, **options: object) -> DydcaError:
+def refusal(path: Path, **options: Any) -> DydcaError:
     with pytest.raises(DydcaError) as caught:
-        read_model(path, **options)  # type: ignore[arg-type]
+        read_model(path, **options)
     assert caught.value.code in CODES
     return caught.value
 
@@ -77,7 +78,7 @@ def test_every_layer_of_torch_nn_that_networks_use(tmp_path: Path) -> None:
         nn.Upsample(scale_factor=2),
     ]
     model = nn.Sequential(*layers)
-    model.activation = functional.relu  # type: ignore[assignment]
+    model.activation = functional.relu  # type: ignore[assignment]  # torch expects a module
     again = read_model(saved(tmp_path / "model.pt", model))
     assert str(again) == str(model)
 
@@ -110,7 +111,7 @@ def _rewrite(source: Path, target: Path, old: bytes, new: bytes) -> None:
 def test_a_hostile_pickle_runs_nothing_unless_trusted(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     model = nn.ReLU()
-    model.extra = Hostile(mark)  # type: ignore[assignment]
+    model.extra = Hostile(mark)  # type: ignore[assignment]  # torch expects a module
     path = saved(tmp_path / "model.pt", model)
     error = refusal(path)
     assert error.code == "DYD703"

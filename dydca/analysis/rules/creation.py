@@ -1,0 +1,116 @@
+"""Operators that make tensors from sizes and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import sympy
+import torch
+from torch.fx import Node
+
+from dydca.analysis.facts import Fact, Scalar, Size
+from dydca.analysis.rules.arithmetic import at_least, ceildiv
+from dydca.analysis.rules.promotion import scalar_dtype
+from dydca.analysis.rules.registry import require, rule
+
+aten = torch.ops.aten
+Kind: TypeAlias = torch.dtype | None
+LARGEST_VALUE = 64
+"""Longer integer tensors are not followed element by element."""
+
+
+@rule(aten.zeros.default, aten.ones.default, aten.empty.memory_format, aten.rand.default, aten.randn.default)
+def zeros(node: Node, size: Sequence[Size], *, dtype: Kind = None, **options: object) -> Fact:
+    """A tensor of the given sizes, of the default float type unless told."""
+    for extent in size:
+        require(node, at_least(extent, 0), "a size is negative", got=extent, want=">= 0")
+    return Fact(tuple(size), dtype or torch.get_default_dtype())
+
+
+@rule(aten.full.default)
+def full(node: Node, size: Sequence[Size], value: Scalar, *, dtype: Kind = None, **options: object) -> Fact:
+    """A tensor of one number, of that number's type unless told."""
+    return zeros(node, size, dtype=dtype or scalar_dtype(value))
+
+
+@rule(
+    aten.zeros_like.default, aten.ones_like.default, aten.empty_like.default, aten.full_like.default,
+    aten.rand_like.default, aten.randn_like.default,
+)  # fmt: skip
+def zeros_like(node: Node, x: Fact, value: object = None, *, dtype: Kind = None, **options: object) -> Fact:
+    """A tensor of the operand's shape."""
+    return Fact(x.shape, dtype or x.dtype)
+
+
+@rule(aten.new_zeros.default, aten.new_ones.default, aten.new_empty.default, aten.new_full.default)
+def new_zeros(
+    node: Node, x: Fact, size: Sequence[Size], value: object = None, *, dtype: Kind = None, **options: object
+) -> Fact:
+    """A tensor of the operand's type."""
+    return zeros(node, size, dtype=dtype or x.dtype)
+
+
+@rule(aten.arange.default)
+def arange(node: Node, end: Scalar, *, dtype: Kind = None, **options: object) -> Fact:
+    """``0, 1, ..., end - 1``."""
+    return arange_step(node, 0, end, dtype=dtype)
+
+
+@rule(aten.arange.start, aten.arange.start_step)
+def arange_step(
+    node: Node, start: Scalar, end: Scalar, step: Scalar = 1, *, dtype: Kind = None, **options: object
+) -> Fact:
+    """``start, start + step, ...``, before `end`; known element by element where short."""
+    kinds = [scalar_dtype(number) for number in (start, end, step)]
+    kind = dtype or next((found for found in kinds if found.is_floating_point), torch.int64)
+    require(node, step != 0, "the step is 0", got=step, want="another number")
+    count = ceildiv(end - start, step)
+    count = int(count) if isinstance(count, float) else count
+    require(
+        node, at_least(count, 0), "the step leads away from the end", got=(start, end, step), want="a step towards it"
+    )
+    known = isinstance(count, int) and count <= LARGEST_VALUE and not kind.is_floating_point
+    value = tuple(start + place * step for place in range(count)) if known else None
+    return Fact((count,), kind, value)
+
+
+@rule(aten.linspace.default)
+def linspace(node: Node, start: Scalar, end: Scalar, steps: Size, *, dtype: Kind = None, **options: object) -> Fact:
+    """`steps` numbers at equal distances."""
+    return zeros(node, (steps,), dtype=dtype)
+
+
+@rule(aten.eye.default)
+def eye(node: Node, n: Size, *, dtype: Kind = None, **options: object) -> Fact:
+    """The unit matrix."""
+    return zeros(node, (n, n), dtype=dtype)
+
+
+@rule(aten.scalar_tensor.default)
+def scalar_tensor(node: Node, value: Scalar, *, dtype: Kind = None, **options: object) -> Fact:
+    """A number as a tensor of rank 0."""
+    kind = dtype or torch.get_default_dtype()
+    whole = not kind.is_floating_point and not isinstance(value, float)
+    return Fact((), kind, value if whole and kind is not torch.bool else None)
+
+
+def stored(tensor: torch.Tensor) -> Fact:
+    """The fact of a constant, with its elements where these are few integers."""
+    integral = not (tensor.dtype.is_floating_point or tensor.dtype.is_complex or tensor.dtype is torch.bool)
+    if not (integral and tensor.dim() <= 1 and tensor.numel() <= LARGEST_VALUE):
+        return Fact(tuple(tensor.shape), tensor.dtype, constant=True)
+    elements = tensor.tolist()
+    return Fact(tuple(tensor.shape), tensor.dtype, tuple(elements) if tensor.dim() else elements, constant=True)
+
+
+@rule(aten.item.default, aten._local_scalar_dense.default)
+def item(node: Node, x: Fact) -> Fact:
+    """The number in a tensor of one element; unknown integers and floats get a symbol named after the node."""
+    known = x.value[0] if isinstance(x.value, tuple) else x.value
+    if known is not None:
+        return Fact(value=known)
+    integral = x.dtype is not None and not x.dtype.is_floating_point
+    return Fact(
+        value=sympy.Symbol(f"u_{node.name}", integer=True) if integral else sympy.Symbol(f"u_{node.name}", real=True)
+    )

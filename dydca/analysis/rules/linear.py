@@ -1,0 +1,80 @@
+"""Products of matrices and vectors."""
+
+from __future__ import annotations
+
+import torch
+from torch.fx import Node
+
+from dydca.analysis.facts import Fact, Scalar, Size
+from dydca.analysis.rules.arithmetic import equal
+from dydca.analysis.rules.promotion import broadcast_shapes, require_stretches
+from dydca.analysis.rules.registry import require, require_rank, rule, shape_text, told
+
+aten = torch.ops.aten
+
+
+def _require_inner(node: Node, a: Size, b: Size, left: Fact, right: Fact) -> None:
+    got = told("{} and {}", left.shape, right.shape)
+    require(node, equal(a, b), "the inner sizes differ", got=got, want=told("{} on both sides", a))
+
+
+@rule(aten.linear.default)
+def linear(node: Node, x: Fact, weight: Fact, bias: Fact | None = None) -> Fact:
+    """``x[..., I] @ weight[O, I].T + bias[O] -> [..., O]``."""
+    require(node, len(x.shape) > 0, "there is no feature axis", got=shape_text(x.shape), want="1 axis or more")
+    _require_inner(node, x.shape[-1], weight.shape[-1], x, weight)
+    result = (*x.shape[:-1], *weight.shape[:-1])
+    if bias is not None:
+        require_stretches(node, bias.shape, result, "the bias does not fit")
+    return Fact(result, x.dtype)
+
+
+@rule(aten.matmul.default)
+def matmul(node: Node, a: Fact, b: Fact) -> Fact:
+    """Vectors, matrices or stacks of these; leading axes broadcast."""
+    both = bool(a.shape and b.shape)
+    got = told("{} and {}", a.shape, b.shape)
+    require(node, both, "a number is no matrix", got=got, want="1 axis or more")
+    left = a.shape if len(a.shape) > 1 else (1, *a.shape)
+    right = b.shape if len(b.shape) > 1 else (*b.shape, 1)
+    _require_inner(node, left[-1], right[-2], a, b)
+    rows = left[-2:-1] if len(a.shape) > 1 else ()
+    columns = right[-1:] if len(b.shape) > 1 else ()
+    return Fact((*broadcast_shapes(node, left[:-2], right[:-2]), *rows, *columns), a.dtype)
+
+
+@rule(aten.mm.default, aten.bmm.default, aten.mv.default, aten.dot.default)
+def fixed_matmul(node: Node, a: Fact, b: Fact) -> Fact:
+    """The product of operands of one fixed rank; a stack does not broadcast."""
+    ranks = {aten.mm.default: (2, 2), aten.bmm.default: (3, 3), aten.mv.default: (2, 1), aten.dot.default: (1, 1)}
+    rank_a, rank_b = ranks[node.target]  # type: ignore[index]
+    require_rank(node, a, rank_a)
+    require_rank(node, b, rank_b)
+    if rank_a == 3:
+        _require_inner(node, a.shape[0], b.shape[0], a, b)
+    return matmul(node, a, b)
+
+
+@rule(aten.addmm.default, aten.baddbmm.default, aten.addmv.default)
+def add_matmul(node: Node, bias: Fact, a: Fact, b: Fact, *, beta: Scalar = 1, alpha: Scalar = 1) -> Fact:
+    """``beta * bias + alpha * (a @ b)``; the bias stretches."""
+    result = matmul(node, a, b)
+    require_stretches(node, bias.shape, result.shape, "the bias does not fit")
+    return result
+
+
+@rule(aten.outer.default)
+def outer(node: Node, a: Fact, b: Fact) -> Fact:
+    """Every product of two vectors' elements."""
+    require_rank(node, a, 1)
+    require_rank(node, b, 1)
+    return Fact((a.shape[0], b.shape[0]), torch.promote_types(a.dtype, b.dtype))  # type: ignore[arg-type]
+
+
+@rule(aten.scaled_dot_product_attention.default)
+def attention(node: Node, query: Fact, key: Fact, value: Fact, *settings: object, **options: object) -> Fact:
+    """``softmax(query @ key.T) @ value``: ``[..., L, E], [..., S, E], [..., S, V] -> [..., L, V]``."""
+    _require_inner(node, query.shape[-1], key.shape[-1], query, key)
+    _require_inner(node, key.shape[-2], value.shape[-2], key, value)
+    batch = broadcast_shapes(node, query.shape[:-2], broadcast_shapes(node, key.shape[:-2], value.shape[:-2]))
+    return Fact((*batch, query.shape[-2], value.shape[-1]), query.dtype)

@@ -1,0 +1,78 @@
+"""Padding and cropping at the borders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.fx import Node
+
+from dydca.analysis.facts import Fact, Size
+from dydca.analysis.rules.arithmetic import at_least
+from dydca.analysis.rules.registry import require, rule, shape_text
+
+aten = torch.ops.aten
+
+
+@rule(aten.pad.default)
+def pad(node: Node, x: Fact, padding: Sequence[Size], mode: str = "constant", value: float | None = None) -> Fact:
+    """``(left, right, top, bottom, ...)`` counted from the last axis; negative numbers crop."""
+    if mode == "constant":
+        return constant_pad(node, x, padding)
+    return {"reflect": reflection_pad, "replicate": replication_pad, "circular": circular_pad}[mode](node, x, padding)
+
+
+@rule(aten.constant_pad_nd.default)
+def constant_pad(node: Node, x: Fact, padding: Sequence[Size], value: object = 0) -> Fact:
+    """A border of one value."""
+    return _padded(node, x, padding, smallest=0)
+
+
+@rule(aten.reflection_pad1d.default, aten.reflection_pad2d.default, aten.reflection_pad3d.default)
+def reflection_pad(node: Node, x: Fact, padding: Sequence[Size]) -> Fact:
+    """The picture mirrored at its border, whose elements are not repeated."""
+    for size, width in _borders(node, x, padding):
+        require(
+            node, at_least(size - 1, width), "the border is wider than what it mirrors", got=width, want=f"< {size}"
+        )
+    return _padded(node, x, padding, smallest=1)
+
+
+@rule(aten.replication_pad1d.default, aten.replication_pad2d.default, aten.replication_pad3d.default)
+def replication_pad(node: Node, x: Fact, padding: Sequence[Size]) -> Fact:
+    """The border elements repeated."""
+    _borders(node, x, padding)
+    return _padded(node, x, padding, smallest=1)
+
+
+@rule(aten._pad_circular.default)
+def circular_pad(node: Node, x: Fact, padding: Sequence[Size]) -> Fact:
+    """The opposite border."""
+    for size, width in _borders(node, x, padding):
+        require(node, at_least(size, width), "the border is wider than the picture", got=width, want=f"<= {size}")
+    return _padded(node, x, padding, smallest=0)
+
+
+def _borders(node: Node, x: Fact, padding: Sequence[Size]) -> list[tuple[Size, Size]]:
+    """Each padded size with each of its two borders; these modes take a channel axis and perhaps a batch axis."""
+    count = len(padding) // 2
+    fits = len(x.shape) in (count + 1, count + 2)
+    require(
+        node,
+        fits,
+        "the padding does not fit the rank",
+        got=shape_text(x.shape),
+        want=f"{count} padded axes and channels",
+    )
+    return [(x.shape[-1 - place // 2], width) for place, width in enumerate(padding)]
+
+
+def _padded(node: Node, x: Fact, padding: Sequence[Size], smallest: int) -> Fact:
+    fits = len(padding) % 2 == 0 and len(padding) <= 2 * len(x.shape)
+    require(node, fits, "the padding does not fit the rank", got=list(padding), want=f"at most {len(x.shape)} pairs")
+    shape = list(x.shape)
+    for place in range(len(padding) // 2):
+        size = shape[-1 - place] + padding[2 * place] + padding[2 * place + 1]
+        require(node, at_least(size, smallest), "the crop takes the whole axis", got=size, want=f">= {smallest}")
+        shape[-1 - place] = size
+    return Fact(tuple(shape), x.dtype)

@@ -1,0 +1,129 @@
+"""Pooling over windows and to fixed sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import torch
+from torch.fx import Node
+
+from dydca.analysis.facts import Fact, Size
+from dydca.analysis.rules.arithmetic import at_least, ceildiv, floordiv, smallest
+from dydca.analysis.rules.conv import spread
+from dydca.analysis.rules.registry import require, require_rank, rule
+
+aten = torch.ops.aten
+Sizes: TypeAlias = Size | Sequence[Size]
+
+
+def _pooled(
+    node: Node, x: Fact, rank: int, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, ceil_mode: bool
+) -> tuple[Size, ...]:
+    require_rank(node, x, rank + 1, rank + 2)
+    settings = [_spread(value, rank) for value in (kernel, stride or kernel, padding, dilation)]
+    axes = zip(x.shape[-rank:], *settings, strict=True)
+    return (*x.shape[:-rank], *(_places(node, ceil_mode, *axis) for axis in axes))
+
+
+def _spread(value: Sizes, rank: int) -> tuple[Size, ...]:
+    return spread(value, rank) if isinstance(value, Sequence) else (value,) * rank
+
+
+def _places(node: Node, ceil_mode: bool, size: Size, kernel: Size, stride: Size, pad: Size, dilation: Size) -> Size:
+    """How many windows fit; in ceil mode the last may hang over, but starts inside the input or its left border."""
+    reach = dilation * (kernel - 1) + 1
+    half = floordiv(kernel, 2)
+    require(node, at_least(half, pad), "the padding is more than half of the kernel", got=pad, want=f"<= {half}")
+    slack = size + 2 * pad - reach
+    places = (ceildiv(slack, stride) if ceil_mode else floordiv(slack, stride)) + 1
+    if ceil_mode:
+        places = smallest(places, ceildiv(size + pad, stride))
+    require(
+        node,
+        at_least(places, 1),
+        "the window is larger than the padded input",
+        got=size,
+        want=f">= {reach} - 2 x {pad}",
+    )
+    return places
+
+
+@rule(aten.avg_pool1d.default)
+def avg_pool1d(
+    node: Node,
+    x: Fact,
+    kernel: Sizes,
+    stride: Sizes = (),
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    *counting: object,
+) -> Fact:
+    """``[N, C, L]`` to one mean per window."""
+    return Fact(_pooled(node, x, 1, kernel, stride, padding, 1, ceil_mode), x.dtype)
+
+
+@rule(aten.avg_pool2d.default)
+def avg_pool2d(
+    node: Node,
+    x: Fact,
+    kernel: Sizes,
+    stride: Sizes = (),
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    *counting: object,
+) -> Fact:
+    """``[N, C, H, W]`` to one mean per window; the stride is the kernel unless given."""
+    return Fact(_pooled(node, x, 2, kernel, stride, padding, 1, ceil_mode), x.dtype)
+
+
+@rule(aten.max_pool2d.default)
+def max_pool2d(
+    node: Node,
+    x: Fact,
+    kernel: Sizes,
+    stride: Sizes = (),
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+) -> Fact:
+    """``[N, C, H, W]`` to one maximum per window."""
+    return Fact(_pooled(node, x, 2, kernel, stride, padding, dilation, ceil_mode), x.dtype)
+
+
+@rule(aten.max_pool2d_with_indices.default)
+def max_pool2d_with_indices(
+    node: Node,
+    x: Fact,
+    kernel: Sizes,
+    stride: Sizes = (),
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+) -> Fact:
+    """As `max_pool2d`, and where each maximum lies."""
+    result = max_pool2d(node, x, kernel, stride, padding, dilation, ceil_mode)
+    return Fact(items=(result, Fact(result.shape, torch.int64)))
+
+
+@rule(aten.adaptive_avg_pool1d.default)
+def adaptive_avg_pool1d(node: Node, x: Fact, size: Sequence[Size]) -> Fact:
+    """As many windows as asked for."""
+    require_rank(node, x, 2, 3)
+    return Fact((*x.shape[:-1], *_spread(size, 1)), x.dtype)
+
+
+@rule(aten.adaptive_avg_pool2d.default, aten._adaptive_avg_pool2d.default)
+def adaptive_avg_pool2d(node: Node, x: Fact, size: Sequence[Size]) -> Fact:
+    """As many windows as asked for."""
+    require_rank(node, x, 3, 4)
+    for extent in x.shape[-2:]:
+        require(node, at_least(extent, 1), "the picture is empty", got=extent, want=">= 1")
+    return Fact((*x.shape[:-2], *_spread(size, 2)), x.dtype)
+
+
+@rule(aten.adaptive_max_pool2d.default)
+def adaptive_max_pool2d(node: Node, x: Fact, size: Sequence[Size]) -> Fact:
+    """As many windows as asked for, and where each maximum lies."""
+    result = adaptive_avg_pool2d(node, x, size)
+    return Fact(items=(result, Fact(result.shape, torch.int64)))

@@ -1,0 +1,120 @@
+"""The table of rules, and how a rule refuses its operands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from torch.fx import Node
+
+from dydca.analysis.facts import Assumption, Fact, Size
+from dydca.analysis.rules.arithmetic import Condition
+from dydca.errors import ShapeError
+from dydca.program import where
+
+Rule = Callable[..., Fact]
+RULES: dict[Any, Rule] = {}
+"""Rules by ATen overload or Python function."""
+
+_AnyRule = TypeVar("_AnyRule", bound=Rule)
+_assumed: ContextVar[list[Assumption] | None] = ContextVar("assumed", default=None)
+
+
+def rule(*operators: Any) -> Callable[[_AnyRule], _AnyRule]:
+    """Registers a transfer rule ``(node, *arguments, **keywords) -> Fact``.
+
+    The arguments are the node's own, with each tensor operand replaced by its `Fact` and each scalar operand
+    (a size, a product of sizes) by its value: an int for a concrete patch, a sympy expression for all patches.
+
+    Raises:
+        ValueError: One of the operators has a rule already.
+    """
+
+    def register(function: _AnyRule) -> _AnyRule:
+        for operator in operators:
+            if operator in RULES:
+                raise ValueError(f"{operator} has a rule already: {RULES[operator].__name__}")
+            RULES[operator] = function
+        return function
+
+    return register
+
+
+def require(node: Node, holds: Condition, what: str, got: object = None, want: object = None) -> None:
+    """Refuses the operands unless the condition holds; an undecided condition is noted as an assumption.
+
+    Raises:
+        ShapeError: DYD202, the condition is false.
+    """
+    if holds is True:
+        return
+    if holds is False:
+        raise ShapeError("DYD202", what, where=where(node), got=_text(got), want=_text(want))
+    if (assumed := _assumed.get()) is not None:
+        assumed.append(Assumption(holds, node, what))
+
+
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, Told) else value
+
+
+@contextmanager
+def assumptions() -> Iterator[list[Assumption]]:
+    """Collects the conditions that rules assume inside the block."""
+    collected: list[Assumption] = []
+    token = _assumed.set(collected)
+    try:
+        yield collected
+    finally:
+        _assumed.reset(token)
+
+
+def axis_of(node: Node, axis: int, rank: int) -> int:
+    """The axis counted from the front.
+
+    Raises:
+        ShapeError: DYD202, there is no such axis.
+    """
+    span = max(rank, 1)
+    require(node, -span <= axis < span, "there is no such axis", got=axis, want=f"{-span}..{span - 1}")
+    return axis % span
+
+
+def require_rank(node: Node, fact: Fact, *ranks: int) -> None:
+    """Refuses a tensor of another rank.
+
+    Raises:
+        ShapeError: DYD202.
+    """
+    if len(fact.shape) not in ranks:
+        want = " or ".join(map(str, ranks)) + " axes"
+        require(node, False, "a tensor has another rank", got=shape_text(fact.shape), want=want)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A text that is put together only if somebody reads it; printing symbolic sizes costs more than a rule."""
+
+    pattern: str
+    values: tuple[object, ...]
+
+    def __str__(self) -> str:
+        """The text."""
+        return self.pattern.format(*map(_shown, self.values))
+
+
+def _shown(value: object) -> str:
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, list | tuple) else str(value)
+
+
+def told(pattern: str, *values: object) -> Told:
+    """``told("{} beside axis {}", shape, axis)``: sequences are shown as ``[1, 3, H, W]``."""
+    return Told(pattern, values)
+
+
+def shape_text(shape: Sequence[Size]) -> Told:
+    """``[1, 3, H, W]``."""
+    return Told("{}", (tuple(shape),))

@@ -1,0 +1,110 @@
+"""``python -m dydca.analyze model.pt --patch 108x96``: routes, shapes, memory and cost of a network.
+
+Results go to stdout, everything else to stderr. Exit code 0: done, 1: refused, 2: the command line is not understood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dydca.errors import DydcaError, FileError
+
+PatchArgument = tuple[int, ...] | dict[str, tuple[int, ...]]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        _run(options)
+    except DydcaError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of stdout has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    from dydca.capture.files import read_model
+    from dydca.report import explain
+
+    model = read_model(options.model, allow=options.allow, trust_pickle=options.trust_pickle)
+    analysis = explain(model, options.patch)
+    as_json = json.dumps(analysis.to_dict(), indent=1) if options.json else ""
+    if options.json == "-":
+        print(as_json)
+        return
+    if options.json:
+        _write(Path(options.json), as_json + "\n")
+    print(analysis)
+    if options.tensors:
+        print()
+        print(analysis.tensors())
+    sys.stdout.flush()
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        FileError: DYD705.
+    """
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise FileError("DYD705", "the report cannot be written", where=str(path), got=reason) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("dydca analyze", description="Routes, shapes, memory and cost of a network.")
+    parser.add_argument("model", help="a .pt file with a whole module, or a .pt2 program")
+    parser.add_argument(
+        "--patch",
+        action="append",
+        type=parse_patch,
+        required=True,
+        metavar="SHAPE",
+        help="HxW or NxCxHxW; name=SHAPE,name=SHAPE for several inputs; give one --patch per declared patch",
+    )
+    parser.add_argument("--tensors", action="store_true", help="also list every tensor")
+    parser.add_argument("--json", metavar="FILE", help="write the whole report as JSON; - writes it to stdout instead")
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="PACKAGE[.CLASS]", help="a class the file may use"
+    )
+    parser.add_argument(
+        "--trust-pickle", action="store_true", help="unpickle the file without restriction; it can run code"
+    )
+    return parser
+
+
+def parse_patch(text: str) -> PatchArgument:
+    """``108x96``, ``1x3x108x96``, or ``x=1x3x8x8,state=1x32x8x8``.
+
+    Raises:
+        argparse.ArgumentTypeError: The text is anything else.
+    """
+    if "=" not in text:
+        return _shape(text)
+    named = [entry.partition("=") for entry in text.split(",")]
+    return {name.strip(): _shape(shape) for name, _, shape in named}
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    sizes = text.strip().lower().split("x")
+    if not all(size.isascii() and size.isdecimal() and int(size) > 0 for size in sizes):
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape; write HxW or NxCxHxW")
+    return tuple(map(int, sizes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

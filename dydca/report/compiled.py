@@ -1,0 +1,122 @@
+"""What the compiler made of a network: the analysis, what each pass did, which kernels run, and the memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dydca.lower.calls import Call, Calls
+from dydca.lower.memory import Arena
+from dydca.passes import PassReport
+from dydca.report.analysis import Analysis
+from dydca.report.text import summary, table
+
+SCHEMA = {"name": "dydca.compiled", "version": 1}
+
+
+@dataclass(frozen=True)
+class KernelReport:
+    """One kernel call: its template, the nodes it computes, its multiply-adds, and why it was chosen."""
+
+    kernel: str
+    nodes: tuple[str, ...]
+    macs: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class ProgramReport:
+    """What one patch runs.
+
+    Attributes:
+        name: Of the function in the generated C.
+        kernels: In the order of the text; of a branch, all arms.
+        arena_bytes: Allocated for its values.
+        bound_bytes: The most that is alive at once; no placement can do with less.
+    """
+
+    name: str
+    kernels: tuple[KernelReport, ...]
+    arena_bytes: int
+    bound_bytes: int
+
+
+@dataclass(frozen=True)
+class CompiledReport:
+    """The whole of it.
+
+    Attributes:
+        analysis: What was known before the passes.
+        passes: One per pass and graph, in the order they ran.
+        programs: One per patch.
+        kernels: Distinct kernels in the library.
+        library_bytes: Of the shared library.
+        weight_bytes: Of these, the weights.
+    """
+
+    analysis: Analysis
+    passes: tuple[PassReport, ...]
+    programs: tuple[ProgramReport, ...]
+    kernels: int
+    library_bytes: int
+    weight_bytes: int
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data for JSON; `schema` names its version."""
+        return {"schema": SCHEMA, **dataclasses.asdict(self), "analysis": self.analysis.to_dict()}
+
+    def __str__(self) -> str:
+        blocks = [[summary(self.analysis)], self._passes(), *map(_program, self.programs), [self._library()]]
+        return "\n\n".join("\n".join(block) for block in blocks)
+
+    def _passes(self) -> list[str]:
+        head = ("pass", "graph", "rewrites", "refused", "nodes", "ms")
+        rows = [
+            (
+                report.name,
+                report.subject,
+                str(report.rewrites),
+                str(len(report.misses)),
+                f"{sum(report.ops_before.values())} -> {sum(report.ops_after.values())}",
+                f"{report.milliseconds:.1f}",
+            )
+            for report in self.passes
+            if report.rewrites or report.misses
+        ]
+        return table([head, *rows], right=(2, 3, 5))
+
+    def _library(self) -> str:
+        code = self.library_bytes - self.weight_bytes
+        return (
+            f"library: {self.kernels} kernels, {self.library_bytes / 1024:,.0f} KiB, of these "
+            f"{self.weight_bytes / 1024:,.0f} KiB weights and {code / 1024:,.0f} KiB code"
+        )
+
+
+def describe_programs(calls: Sequence[Calls], arenas: Mapping[str, Arena]) -> tuple[ProgramReport, ...]:
+    """One report per patch."""
+    return tuple(
+        ProgramReport(
+            each.name, tuple(map(_kernel, each.calls)), arenas[each.name].bytes, arenas[each.name].lower_bound
+        )
+        for each in calls
+    )
+
+
+def _kernel(call: Call) -> KernelReport:
+    return KernelReport(call.kernel.stem, call.nodes, call.kernel.macs, call.reason)
+
+
+def _program(program: ProgramReport) -> list[str]:
+    head = ("kernel", "computes", "MMAC", "because")
+    rows = [
+        (kernel.kernel, _nodes(kernel.nodes), f"{kernel.macs / 1e6:.1f}", kernel.reason) for kernel in program.kernels
+    ]
+    arena, bound = program.arena_bytes / 1024, program.bound_bytes / 1024
+    title = f"{program.name}: {len(rows)} calls, arena {arena:,.0f} KiB, {bound:,.0f} KiB alive at once"
+    return [title, *table([head, *rows], right=(2,))]
+
+
+def _nodes(names: Sequence[str]) -> str:
+    return " ".join(names) if names else "(change of layout)"

@@ -1,0 +1,156 @@
+"""The report: its text as goldens, its data against the specification sheet of the networks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+import sympy
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dydca.errors import ShapeError
+from dydca.models import DynamicWDSR
+from dydca.report import Analysis, explain
+from dydca.report.sizes import size_text
+from dydca.report.text import table
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def wdsr() -> Analysis:
+    torch.manual_seed(0)
+    return explain(DynamicWDSR(), [(1, 3, 108, 96), (1, 3, 54, 48)])
+
+
+class Odd(nn.Module):
+    """Has all that the findings of a report are about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(12, 4, 3)
+        self.unused = nn.Conv2d(3, 3, 1)
+        self.tied = self.unused
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Two outputs, one input that no route reads."""
+        self.unused(x)
+        if x.shape[3] > 40:
+            return x.renorm(2, 0, 1), x
+        return self.conv(functional.pixel_unshuffle(x, 2)), x.mean()
+
+
+@pytest.fixture(scope="module")
+def odd() -> Analysis:
+    shapes = [{"x": (1, 3, 12, 16), "state": (1, 2, 5)}, {"x": (1, 3, 8, 20), "state": (1, 2, 5)}]
+    return explain(Odd(), shapes)
+
+
+def matches(name: str, text: str) -> None:
+    """Compares with the golden; ``UPDATE_GOLDEN=1`` writes it. Line numbers of other files may move."""
+    text = re.sub(r"(?<=\.py:)\d+", lambda found: "#" * len(found[0]), text) + "\n"
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.mkdir(exist_ok=True)
+        (GOLDEN / name).write_text(text)
+    assert text == (GOLDEN / name).read_text()
+
+
+def test_text_of_the_main_network(wdsr: Analysis) -> None:
+    matches("wdsr.txt", str(wdsr))
+    matches("wdsr_tensors.txt", wdsr.tensors())
+
+
+def test_text_of_the_findings(odd: Analysis) -> None:
+    matches("odd.txt", str(odd))
+
+
+def test_counts_are_those_of_the_specification_sheet(wdsr: Analysis) -> None:
+    large, small = wdsr.routes
+    assert wdsr.parameters == 233_000
+    assert (large.parameters, small.parameters) == (79_444, 153_556)
+    assert (round(large.patches[0].macs / 1e9, 4), round(small.patches[0].macs / 1e9, 4)) == (0.8185, 0.3957)  # type: ignore[operator]
+    assert (large.predicate, small.predicate) == ("H >= 70", "H < 70")
+
+
+def test_memory_by_hand(wdsr: Analysis) -> None:
+    floats = 108 * 96
+    patch = wdsr.routes[0].patches[0]
+    assert patch.bound_bytes == 4 * floats * (64 + 64)  # relu reads 64 channels and writes 64
+    assert patch.peak_bytes == 4 * floats * (3 + 32 + 64 + 64)  # and the picture and the skip wait meanwhile
+
+
+def test_data_is_json_with_a_version(wdsr: Analysis) -> None:
+    data = json.loads(json.dumps(wdsr.to_dict()))
+    assert data["schema"] == {"name": "dydca.analysis", "version": 1}
+    tensor = next(tensor for tensor in data["routes"][0]["tensors"] if tensor["name"] == "pixel_shuffle")
+    assert tensor["shape"] == [1, 3, "2*H", "2*W"]
+    assert tensor["shapes"] == {"108x96": [1, 3, 216, 192]}
+    assert tensor["bytes"] == {"108x96": 4 * 3 * 216 * 192}
+
+
+def test_findings(odd: Analysis) -> None:
+    assert [entry.read for entry in odd.inputs] == [True, False]
+    assert odd.unread == ("unused.weight", "unused.bias")
+    assert len(odd.uncovered) == 1
+    assert "W_x > 40" in odd.uncovered[0]
+    needs = [(need.condition, need.reason) for need in odd.routes[0].needs]
+    assert ("H_x % 2 == 0", "the height is not divisible by the factor") in needs
+
+
+def test_a_route_with_an_operator_without_a_rule() -> None:
+    analysis = explain(Odd(), [{"x": (1, 3, 8, 44), "state": (1, 2, 5)}])
+    assert analysis.routes[0].unruled == ("aten.renorm.default",)
+    assert "operators without a rule" in str(analysis)
+    assert "(no rule)" in analysis.tensors()
+
+
+def test_sizes_that_the_data_decides_leave_the_cost_open() -> None:
+    class Sparse(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x[x > 0.5]
+
+    analysis = explain(Sparse(), [(1, 3, 8, 8)])
+    assert analysis.routes[0].patches[0].macs is None
+    assert "?" in str(analysis)
+
+
+def test_an_exported_program() -> None:
+    program = torch.export.export(nn.Conv2d(3, 4, 3), (torch.zeros(1, 3, 8, 8),))
+    analysis = explain(program, [(1, 3, 8, 8)])
+    assert (analysis.model, analysis.parameters) == ("ExportedProgram", 112)
+    assert analysis.routes[0].parameters == 112
+
+
+def test_the_model_is_not_changed() -> None:
+    model = DynamicWDSR().train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    explain(model, [(1, 3, 12, 12)])
+    assert model.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_patch_that_is_none_is_refused() -> None:
+    with pytest.raises(ShapeError, match="DYD201"):
+        explain(nn.ReLU(), [])
+
+
+def test_columns_line_up() -> None:
+    assert table([("a", "b"), ("long", "22")], right=(1,)) == ["a      b", "long  22"]
+
+
+def test_sizes_read_like_python() -> None:
+    height, width = sympy.symbols("H W", integer=True, positive=True)
+    texts = {
+        "(H - 1) // 2": sympy.floor((height - 1) / 2),
+        "H % 2 == 0": sympy.Eq(sympy.Mod(height, 2), 0),
+        "W + 2*(H // 2)": 2 * sympy.floor(height / 2) + width,
+        "H >= W + 2": sympy.Ge(height, width + 2),
+        "(H, 3)": (height, 3),
+        "(H % 8) // 2": sympy.floor(sympy.Mod(height, 8) / 2),
+    }
+    assert {size_text(size) for size in texts.values()} == set(texts)
