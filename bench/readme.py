@@ -28,7 +28,9 @@ def main_job(figures: dict[str, Any]) -> str:
         difference = f"{frame['max_abs_difference']:.1e}"
         rows.append(f"| {name} | {_ms(eager)} | {_ms(ours)} | {_ratio(eager, ours)} | {difference} |")
     for label, patch in figures["patches"].items():
-        eager, ours = ({f"{kind}_ms": patch[f"{who}_{kind}_ms"] for kind in ("min", "median")} for who in ("eager", "dydca"))
+        eager, ours = (
+            {f"{kind}_ms": patch[f"{who}_{kind}_ms"] for kind in ("min", "median")} for who in ("eager", "dydca")
+        )
         rows.append(f"| patch {label}, 1 thread | {_ms(eager)} | {_ms(ours)} | {_ratio(eager, ours)} | |")
     costs, first, machine = figures["costs"], figures["frames"][0], figures["machine"]
     rows += [

@@ -66,7 +66,16 @@ def _write(path: Path, text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("dydca analyze", description="Routes, shapes, memory and cost of a network.")
+    description = "Routes, shapes, memory and cost of a network."
+    parser = argparse.ArgumentParser("dydca analyze", description=description, parents=[model_arguments()])
+    parser.add_argument("--tensors", action="store_true", help="also list every tensor")
+    parser.add_argument("--json", metavar="FILE", help="write the whole report as JSON; - writes it to stdout instead")
+    return parser
+
+
+def model_arguments() -> argparse.ArgumentParser:
+    """What every command that reads a network takes: the file, how far to trust it, and the patches."""
+    parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("model", help="a .pt file with a whole module, or a .pt2 program")
     parser.add_argument(
         "--patch",
@@ -76,8 +85,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SHAPE",
         help="HxW or NxCxHxW; name=SHAPE,name=SHAPE for several inputs; give one --patch per declared patch",
     )
-    parser.add_argument("--tensors", action="store_true", help="also list every tensor")
-    parser.add_argument("--json", metavar="FILE", help="write the whole report as JSON; - writes it to stdout instead")
     parser.add_argument(
         "--allow", action="append", default=[], metavar="PACKAGE[.CLASS]", help="a class the file may use"
     )

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from dydca import __version__
+from dydca.analyze import main as analyze
+from dydca.analyze import model_arguments
 from dydca.errors import CODES, DydcaError, UsageError
 
 
@@ -14,8 +16,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a sub-command; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["analyze"]:
-        from dydca.analyze import main as analyze
-
         return analyze(given[1:])
     options = _parser().parse_args(given)
     try:
@@ -25,29 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def parse_patch(text: str) -> tuple[int, ...]:
-    """``108x96`` or ``1x3x108x96`` as numbers.
-
-    Raises:
-        argparse.ArgumentTypeError: The text is anything else.
-    """
-    sizes = text.lower().split("x")
-    if not all(size.isdecimal() for size in sizes):
-        raise argparse.ArgumentTypeError(f"{text!r} is no patch; write HxW or NxCxHxW")
-    return tuple(map(int, sizes))
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("dydca", description="Compile dynamic super-resolution networks for CPUs.")
     parser.add_argument("--version", action="version", version=f"dydca {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     commands.add_parser("analyze", help="routes, shapes and costs of a network", add_help=False)
-    compiled = commands.add_parser("compile", help="compile a network into a .dydca file")
-    compiled.add_argument("model", help="a .pt2 program, or a .pt file holding a whole module")
-    compiled.add_argument("--patch", action="append", type=parse_patch, required=True, metavar="HxW")
-    compiled.add_argument("--target", default="host")
-    compiled.add_argument("--allow", action="append", default=[], metavar="PACKAGE[.CLASS]")
-    compiled.add_argument("--trust-pickle", action="store_true", help="unpickle the model file without restriction")
+    compiled = commands.add_parser("compile", help="compile a network into a .dydca file", parents=[model_arguments()])
+    compiled.add_argument("--target", default="host", help="the processor; host is this machine")
     compiled.add_argument("-o", "--output", required=True, metavar="FILE.dydca")
     compiled.set_defaults(run=_compile)
     errors = commands.add_parser("errors", help="explain an error code")
@@ -74,3 +58,7 @@ def _errors(options: argparse.Namespace) -> None:
     if code not in CODES:
         raise UsageError("DYD901", "there is no such code", got=options.code, want="one that `dydca errors` lists")
     print(f"{code}\n{CODES[code].meaning}\n{CODES[code].remedy}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
