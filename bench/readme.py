@@ -36,8 +36,8 @@ def main_job(figures: dict[str, Any]) -> str:
     rows += [
         "",
         f"PSNR-Y of the {first['frames']} stitched frames: bicubic {first['psnr_y_bicubic']:.2f} dB, the network "
-        f"{first['psnr_y_dydca']:.2f} dB. Compiling both patches takes {costs['compile_s']:.1f} s, loading and the first "
-        f"call {costs['load_and_first_call_ms']:.1f} ms, a call beyond its kernels {costs['call_overhead_us']:.1f} us.",
+        f"{first['psnr_y_dydca']:.2f} dB. Compiling both patches takes {costs['compile_s']:.1f} s, loading and the "
+        f"first call {costs['load_and_first_call_ms']:.1f} ms, a call beyond its kernels {costs['call_overhead_us']:.1f} us.",
         f"Times are median (minimum) milliseconds on {machine['processor']}, {machine['cores']} cores, "
         f"{machine['vectors']}, torch {machine['torch']}, load {machine['load']:.1f} at the start.",
     ]
@@ -45,6 +45,10 @@ def main_job(figures: dict[str, Any]) -> str:
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"main_job": main_job}
+
+
+def _timing(patch: dict[str, float], who: str) -> dict[str, float]:
+    return {f"{kind}_ms": patch[f"{who}_{kind}_ms"] for kind in ("min", "median")}
 
 
 def _ms(timing: dict[str, float]) -> str:
@@ -67,7 +71,9 @@ def analysis() -> str:
     save = "import torch, dydca.models; torch.save(dydca.models.DynamicWDSR(scale=2), 'model.pt')"
     with tempfile.TemporaryDirectory() as folder:
         _output(["-c", save], folder)
-        return _output(["-m", "dydca.analyze", "model.pt", "--patch", "108x96", "--patch", "54x48"], folder)
+        return _output(
+            ["-m", "dydca.analyze", "model.pt", "--patch", "108x96", "--patch", "54x48", "--no-tensors"], folder
+        )
 
 
 def _output(arguments: Sequence[str], folder: str) -> str:

@@ -68,7 +68,8 @@ def _write(path: Path, text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     description = "Routes, shapes, memory and cost of a network."
     parser = argparse.ArgumentParser("dydca analyze", description=description, parents=[model_arguments()])
-    parser.add_argument("--tensors", action="store_true", help="also list every tensor")
+    each = argparse.BooleanOptionalAction
+    parser.add_argument("--tensors", action=each, default=True, help="list every tensor (the default)")
     parser.add_argument("--json", metavar="FILE", help="write the whole report as JSON; - writes it to stdout instead")
     return parser
 

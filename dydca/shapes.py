@@ -61,7 +61,7 @@ def _parse_patch(entry: Sequence[int] | Mapping[str, Sequence[int]], inputs: Map
         if len(inputs) != 1:
             want = "a mapping {name: shape} with " + ", ".join(inputs)
             raise ShapeError("DYD201", "the network has several inputs", got=entry, want=want)
-        entry = dict.fromkeys(inputs, entry)
+        entry = {name: _completed(name, entry, known) for name, known in inputs.items()}
     if set(entry) != set(inputs):
         raise ShapeError("DYD201", "the patch does not name the inputs", got=sorted(entry), want=sorted(inputs))
     return tuple(_parse_shape(name, entry[name], known) for name, known in inputs.items())
@@ -71,12 +71,18 @@ def _parse_shape(name: str, shape: Sequence[int], known: Sequence[int]) -> Shape
     sizes = tuple(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else ()
     if not sizes or not all(type(size) is int and size > 0 for size in sizes):
         raise ShapeError("DYD201", f"the shape of {name} is not understood", got=shape, want="positive integers")
-    if len(sizes) == 2 and len(known or (-1,) * 4) == 4:
-        batch, channels = (known or (-1,) * 4)[:2]
-        if channels < 1:
-            want = "(N, C, H, W), or example_inputs that show the channels"
-            raise ShapeError("DYD201", f"the number of channels of {name} is not known", got=shape, want=want)
-        sizes = (max(batch, 1), channels, *sizes)
     if known and len(known) != len(sizes):
         raise ShapeError("DYD201", f"the rank of {name} is another", got=shape, want=f"{len(known)} sizes")
     return sizes
+
+
+def _completed(name: str, shape: Sequence[int], known: Sequence[int]) -> Sequence[int]:
+    """``(H, W)`` of the only picture with batch and channels put before it."""
+    free = (-1,) * 4
+    if isinstance(shape, str) or len(shape) != 2 or len(known or free) != len(free):
+        return shape
+    batch, channels = (known or free)[:2]
+    if channels < 1:
+        want = "(N, C, H, W), or example_inputs that show the channels"
+        raise ShapeError("DYD201", f"the number of channels of {name} is not known", got=shape, want=want)
+    return (max(batch, 1), channels, *shape)

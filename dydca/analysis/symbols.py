@@ -112,11 +112,42 @@ class Symbols:
         for entry in assumed:
             condition = self.outer(entry.condition)
             if isinstance(condition, sympy.Basic) and not self._implied(condition):
+                condition = _solved(condition)
                 kept.setdefault(condition, Assumption(condition, entry.node, entry.what))
-        return list(kept.values())
+        return _independent(list(kept.values()))
 
     def _implied(self, condition: sympy.Basic) -> bool:
         return bool(self._conditions) and all(condition in region for region in self._conditions)
+
+
+def _solved(condition: sympy.Basic) -> sympy.Basic:
+    """``4*C == 12`` as ``C == 3``."""
+    if not isinstance(condition, sympy.Eq) or len(condition.free_symbols) != 1:
+        return condition
+    (symbol,) = condition.free_symbols
+    difference = condition.lhs - condition.rhs
+    if not difference.is_polynomial(symbol) or sympy.degree(difference, symbol) != 1:
+        return condition
+    return sympy.Eq(symbol, sympy.solve(difference, symbol)[0])
+
+
+def _independent(assumed: Sequence[Assumption]) -> list[Assumption]:
+    """Without those that follow from an assumed size or an assumed divisor."""
+    known: dict[sympy.Basic, sympy.Basic] = {}
+    settled = []
+    for entry in assumed:
+        if not isinstance(entry.condition, sympy.Eq):
+            continue
+        left, right = entry.condition.args
+        if isinstance(left, sympy.Symbol) and right.is_Integer and left not in known:
+            known[left] = right
+            settled.append(entry)
+        elif isinstance(left, sympy.Mod) and left.args[0].is_Symbol and right == 0 and left.args[0] not in known:
+            symbol, divisor = left.args
+            known[symbol] = divisor * sympy.Symbol(f"{symbol.name}/{divisor}", integer=True, positive=True)
+            settled.append(entry)
+    rest = (entry for entry in assumed if entry not in settled)
+    return [*settled, *(entry for entry in rest if entry.condition.xreplace(known) != sympy.true)]
 
 
 def _tidy(value: sympy.Basic) -> sympy.Basic:

@@ -18,7 +18,7 @@ from torch.export import ExportedProgram
 
 from dydca.capture.decisions import choose_arm
 from dydca.capture.export import Export, export_route
-from dydca.errors import CaptureError
+from dydca.errors import CaptureError, ShapeError
 from dydca.program import Decision, Input, Program, Route
 from dydca.shapes import Patch, parse_patches
 
@@ -48,7 +48,7 @@ def capture(
             DYD104 a value decides without a trace, DYD105 there are more routes than `max_routes`.
         ShapeError: DYD201 a patch is not understood, DYD202 an operator does not accept it.
     """
-    module = _own_copy(model)
+    module = own_copy(model)
     names = _input_names(module, patch_shapes, example_inputs)
     dtypes = [tensor.dtype for tensor in example_inputs or ()] or [torch.float32] * len(names)
     known = {name: _known_sizes(module, patch_shapes, example_inputs, axis) for axis, name in enumerate(names)}
@@ -95,7 +95,12 @@ def _next_script(decisions: Sequence[Decision]) -> tuple[int, ...] | None:
     return None
 
 
-def _own_copy(model: object) -> nn.Module:
+def own_copy(model: object) -> nn.Module:
+    """The network as a module of ours, in eval mode.
+
+    Raises:
+        CaptureError: DYD102, it is no network.
+    """
     if isinstance(model, ExportedProgram):
         return _asking(model.module())  # a fresh module each time; eval mode was settled when it was exported
     if isinstance(model, torch.jit.ScriptModule):
@@ -129,8 +134,10 @@ def _input_names(
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ] or ["x"]
     named = next((entry for entry in patch_shapes if isinstance(entry, Mapping)), None)
+    if named is not None and not set(named) <= set(parameters):
+        raise ShapeError("DYD201", "the patch names an input that forward has not", got=sorted(named), want=parameters)
     if named is not None:
-        return tuple(name for name in parameters if name in named) or tuple(named)
+        return tuple(name for name in parameters if name in named)
     return tuple(parameters[: len(example_inputs)] if example_inputs else parameters[:1])
 
 
@@ -141,8 +148,14 @@ def _known_sizes(
     if example_inputs:
         shape = example_inputs[axis].shape
         return (*shape[:2], -1, -1) if len(shape) == 4 else (-1,) * len(shape)
+    if isinstance(module, fx.GraphModule) and isinstance(value := _placeholders(module)[axis].meta.get("val"), Tensor):
+        return tuple(size if isinstance(size, int) else -1 for size in value.shape)
     short = [entry for entry in patch_shapes if not isinstance(entry, Mapping) and len(entry) == 2]
     return (1, _channels(module, short[0]), -1, -1) if short else ()
+
+
+def _placeholders(module: fx.GraphModule) -> list[fx.Node]:
+    return list(module.graph.find_nodes(op="placeholder"))
 
 
 def _channels(module: nn.Module, size: Sequence[int]) -> int:

@@ -9,10 +9,10 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from dydca.analysis import Fact, Facts, Size, analyze_patch, analyze_route
-from dydca.analysis.cost import macs, memory, parameters, size_bytes
+from dydca.analysis.cost import macs, memory, size_bytes
 from dydca.capture import capture
 from dydca.capture.capture import PatchShapes
-from dydca.program import Graph, Program, Route, op_name, source_line, where
+from dydca.program import Decision, Graph, Guard, Program, Route, op_name, source_line, where
 from dydca.report.analysis import Analysis, InputReport, NeedReport, PatchReport, RouteReport, Sizes, TensorReport
 from dydca.report.sizes import factored, size_text
 from dydca.shapes import Patch, patch_label
@@ -61,7 +61,7 @@ def explain_program(program: Program, name: str, trained: Mapping[str, Tensor]) 
         parameters=sum(distinct.values()),
         unread=_unread(program, trained),
         uncovered=program.uncovered,
-        routes=tuple(_route(program, route) for route in program.routes),
+        routes=tuple(_route(program, route, trained) for route in program.routes),
     )
 
 
@@ -77,17 +77,24 @@ def _unread(program: Program, trained: Mapping[str, Tensor]) -> tuple[str, ...]:
     return tuple(name for name, tensor in trained.items() if id(tensor) not in live and first[id(tensor)] == name)
 
 
-def _route(program: Program, route: Route) -> RouteReport:
+def _trained_in(graph: Graph, trained: Mapping[str, Tensor]) -> int:
+    """Parameters the graph reads; its constants may be buffers as well."""
+    read = {id(tensor): tensor for name, tensor in trained.items() if name.replace(".", "_") in graph.constants}
+    return sum(tensor.numel() for tensor in read.values())
+
+
+def _route(program: Program, route: Route, trained: Mapping[str, Tensor]) -> RouteReport:
     symbolic = analyze_route(program, route)
     concrete = {patch_label(patch): analyze_patch(program, route, patch) for patch in route.patches}
-    own = [step.line for step in (*route.regions[0], *route.decisions) if step.line]
+    steps: tuple[Guard | Decision, ...] = (*route.regions[0], *route.decisions)
+    own = [step.line for step in steps if step.line]
     return RouteReport(
         name=route.name,
         predicate=route.predicate,
         lines=tuple(dict.fromkeys(own)),
         share=len(route.patches) / max(len({patch for _, patch in program.patches}), 1),
         nodes=sum(node.op == "call_function" for node in route.graph),
-        parameters=parameters(route.graph),
+        parameters=_trained_in(route.graph, trained),
         macs=size_text(factored(sum((macs(node, symbolic) for node in route.graph), start=0))),
         needs=tuple(
             NeedReport(size_text(need.condition), where(need.node), need.what) for need in symbolic.assumptions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sympy
@@ -42,7 +42,7 @@ class Recorder(fx.Interpreter):
         return value
 
 
-def check_agreement(model: nn.Module, patches: Sequence[Shape | dict[str, Shape]]) -> Program:
+def check_agreement(model: nn.Module, patches: Sequence[Shape | Mapping[str, Shape]]) -> Program:
     """Compares the facts of every node, concrete and symbolic, with eager execution on every patch."""
     program = capture(model, patches)
     for route, patch in program.patches:

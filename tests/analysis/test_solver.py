@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+import dydca.models
 from dydca.analysis import Fact, analyze, analyze_patch, analyze_route
+from dydca.analysis.cost import macs, parameters
 from dydca.analysis.rules.registry import rule
 from dydca.capture import capture
 from dydca.errors import ShapeError
@@ -111,6 +113,28 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 def test_network(name: str) -> None:
     program = check_agreement(NETWORKS[name](), [(2, 8, 18, 16), (2, 8, 25, 31)])
     assert all(not analyze_route(program, route).unruled for route in program.routes)
+
+
+@pytest.mark.parametrize(
+    "name", ["elsr", "abpn_m4c28", "fsrcnn", "rt4ksr_base", "swrn_no_hidden", "imdn_rtc", "block_naf", "early_exit"]
+)
+def test_network_of_the_zoo(name: str) -> None:
+    entry = next(entry for entry in dydca.models.every() if entry.facts.name == name)
+    shapes = entry.facts.shapes(40, 48)
+    program = check_agreement(entry.build(), [dict(shapes)])
+    route, size = program.routes[0], tuple(entry.facts.shapes(*entry.facts.lr_size).values())
+    assert not analyze_route(program, route).unruled
+    if len(program.routes) == 1 and entry.facts.gmacs is not None and name != "rt4ksr_base":  # has a dead branch
+        facts = analyze_patch(program, route, size)
+        assert sum(int(macs(node, facts)) for node in route.graph) / 1e9 == pytest.approx(entry.facts.gmacs, abs=6e-4)
+        assert parameters(route.graph) == entry.facts.parameters
+
+
+def test_assumptions_that_follow_from_others_are_left_out() -> None:
+    entry = next(entry for entry in dydca.models.every() if entry.facts.name == "rt4ksr_base")
+    program = capture(entry.build(), [(1, 3, 40, 48)])
+    conditions = [str(need.condition) for need in analyze_route(program, program.routes[0]).assumptions]
+    assert conditions == ["Eq(Mod(H, 2), 0)", "Eq(Mod(W, 2), 0)"]
 
 
 def test_shuffle_undoes_unshuffle_on_symbols() -> None:

@@ -36,6 +36,7 @@ def test_as_a_command(model: str, tmp_path: Path) -> None:
         "108x96",
         "--patch",
         "54x48",
+        "--no-tensors",
         "--json",
         "report.json",
     ]
@@ -58,7 +59,7 @@ def test_json_to_stdout_is_nothing_but_json(model: str, capsys: pytest.CaptureFi
 
 
 def test_tensors(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([model, "--patch", "12x8", "--tensors"]) == 0
+    assert main([model, "--patch", "12x8"]) == 0
     assert "%pixel_shuffle" in capsys.readouterr().out
 
 
