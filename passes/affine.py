@@ -138,7 +138,7 @@ class Affine:
                 if window.sees_base_from_outside(pads):
                     size = "x".join(map(str, window.trimmed().taps.shape[2:]))
                     raise NotAffine(f"{name} is padded, where its own {size} window over %{base.name} is not constant")
-            if False:
+            if cancelled(self.bias, -value).any():
                 raise NotAffine(f"{name} is padded with another value than its bias")
         windows = {base: replace(window, pads=_plus(window.pads, pads)) for base, window in self.windows.items()}
         return replace(self, windows=windows)
@@ -165,16 +165,19 @@ def stacked(parts: Sequence[Affine]) -> Affine:
 
 def _stacked_windows(blocks: list[tuple[Window | None, int]]) -> Window:
     """Kernels under each other; None stands for rows of zeros."""
-    aligned = _aligned([window for window, _ in blocks if window is not None])
-    feed = iter(aligned)
-    like = aligned[0].taps
-    rows = [next(feed).taps if window is not None else like.new_zeros(count, *like.shape[1:]) for window, count in blocks]
-    return Window(torch.cat(rows), aligned[0].pads)
+    alike = aligned([window for window, _ in blocks if window is not None])
+    feed = iter(alike)
+    like = alike[0].taps
+    rows = [
+        next(feed).taps if window is not None else like.new_zeros(count, *like.shape[1:]) for window, count in blocks
+    ]
+    return Window(torch.cat(rows), alike[0].pads)
 
 
-def _aligned(windows: Sequence[Window]) -> list[Window]:
-    """Windows over one base, results of one size, widened to lie over it alike."""
-    pads: Pads = tuple(map(max, zip(*(window.pads for window in windows), strict=True)))  # type: ignore[assignment]
+def aligned(windows: Sequence[Window]) -> list[Window]:
+    """Windows over bases of one size, with results of one size, widened to lie over them alike."""
+    top, bottom, left, right = (max(sides) for sides in zip(*(window.pads for window in windows), strict=True))
+    pads = (top, bottom, left, right)
     wide = [window.widened(pads) for window in windows]
     if len({window.taps.shape[2:] for window in wide}) > 1:
         raise NotAffine("the sizes of the parts differ")
@@ -182,7 +185,7 @@ def _aligned(windows: Sequence[Window]) -> list[Window]:
 
 
 def _sum(one: Window, other: Window) -> Window:
-    first, second = _aligned([one, other])
+    first, second = aligned([one, other])
     return Window(first.taps + second.taps, first.pads)
 
 
@@ -205,8 +208,8 @@ def _compose(outer: Tensor, inner: Tensor) -> Tensor:
     if work > _WORK_LIMIT:
         raise NotAffine(f"composing its kernels would take {work:.2g} multiply-adds")
     if inner.shape[2:] == (1, 1):
-        return torch.tensordot(outer, inner[:, :, 0, 0], ([1], [0])).movedim(-1, 1)
+        return torch.einsum("omyx,mi->oiyx", outer, inner[:, :, 0, 0])
     if outer.shape[2:] == (1, 1):
-        return torch.tensordot(outer[:, :, 0, 0], inner, 1)
+        return torch.einsum("om,miyx->oiyx", outer[:, :, 0, 0], inner)
     turned = functional.conv2d(inner.transpose(0, 1), outer.flip(2, 3), padding=(high - 1, wide - 1))
     return turned.transpose(0, 1)

@@ -12,6 +12,7 @@ from dydca.passes.affine import Affine
 from dydca.passes.linear_context import Context, Forms, Rule
 from dydca.program import Graph, arguments, op_name
 
+
 def _is_picture(context: Context, operand: object, node: Node) -> bool:
     """Whether it is a tensor that `node` adds pixel by pixel; one channel may serve all."""
     if not isinstance(operand, Node) or context.graph.constant(operand) is not None:

@@ -35,14 +35,16 @@ def _layout(context: Context, node: Node) -> tuple[int, ...] | None:
     """The sizes between the batch axis and the picture axes."""
     sizes = context.facts[node].shape[1:-2]
     whole = len(context.facts[node].shape) >= 4 and all(isinstance(size, int) for size in sizes)
-    return sizes if whole else None  # type: ignore[return-value]
+    return sizes if whole else None
 
 
 def _numbers(channels: Sequence[int]) -> Tensor:
     """Every channel's number, in a batch of small pictures."""
     count = int(torch.tensor(channels).prod())
     number = torch.arange(count).reshape(1, *channels, 1, 1).expand(_BATCH, *channels, _HEIGHT, _WIDTH)
-    return number + count * torch.arange(_BATCH * _HEIGHT * _WIDTH).reshape(_BATCH, *[1] * len(channels), _HEIGHT, _WIDTH)
+    return number + count * torch.arange(_BATCH * _HEIGHT * _WIDTH).reshape(
+        _BATCH, *[1] * len(channels), _HEIGHT, _WIDTH
+    )
 
 
 def _moved(context: Context, node: Node, operand: Node) -> Tensor | None:
@@ -75,8 +77,8 @@ def _run(context: Context, node: Node, operand: Node, given: Tensor, shape: tupl
     args, kwargs = fx.map_arg(node.args, value), fx.map_arg(node.kwargs, value)
     if op_name(node) == "slice":
         args = (given, *node.args[1:])
-    made = node.target(*args, **kwargs)  # type: ignore[operator]
-    return made
+    moved: Tensor = node.target(*args, **kwargs)  # type: ignore[operator]
+    return moved.contiguous()
 
 
 def _move_operands(context: Context, node: Node) -> Iterable[Node] | None:
@@ -111,10 +113,8 @@ def _cut(context: Context, node: Node) -> Pads | None:
     rest = size - left
     if named["step"] != 1 or not isinstance(start, int):
         return None
-    if start < 0:
-        before = rest if named["end"] is None or named["end"] == 2**63 - 1 else None
-    else:
-        before = start
+    to_the_end = named["end"] is None or named["end"] == 2**63 - 1
+    before = start if start >= 0 else rest if to_the_end else None
     after = None if before is None else rest - before
     if not _whole(before) or not _whole(after):
         return None
@@ -190,7 +190,7 @@ def _cat_operands(context: Context, node: Node) -> Iterable[Node] | None:
     pictures = all(isinstance(part, Node) and context.graph.constant(part) is None for part in parts)
     if not pictures or _axis(context, node) != -1 or len(context.facts[node].shape) != 4:
         return None
-    return parts if all(context.alike(part, node) for part in parts) else None  # type: ignore[no-any-return]
+    return parts if all(context.alike(part, node) for part in parts) else None
 
 
 def _cat(context: Context, node: Node, forms: Forms) -> Affine:
@@ -205,4 +205,3 @@ RULES = {
     "slice": Rule(_slice_operands, _slice),
 }
 """By the operator's name."""
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import prod
 
@@ -82,8 +83,8 @@ class LinearRegions:
             node = self._names[node]
         return node
 
-    def region(self, node: Node, base: Node) -> Region:
-        """The nodes from `base`, one of its `bases`, to `node`."""
+    def region(self, node: Node, base: Node, staying: Collection[Node] = ()) -> Region:
+        """The nodes from `base`, one of its `bases`, to `node`; those `staying` do not die, whoever reads them now."""
         found, waiting = {node}, [node]
         while waiting:
             current = waiting.pop()
@@ -96,17 +97,17 @@ class LinearRegions:
         nodes = tuple(sorted(found, key=self.order.__getitem__))
         dying: set[Node] = {node}
         for current in reversed(nodes):
-            if all(user in dying for user in current.users):
+            if current not in staying and all(user in dying for user in current.users):
                 dying.add(current)
         return Region(nodes, frozenset(dying))
 
     def affine(self, node: Node, base: Node) -> Affine | NotAffine:
         """What `node` is over `base`, one of its `bases`, or why it is not a convolution of it."""
         if (node, base) not in self._forms:
-            channels = self.context.facts[base].shape[1:-2]
-            if len(channels) != 1 or not isinstance(channels[0], int) or len(self.context.facts[base].shape) != 4:
-                return NotAffine(f"%{base.name} has no single axis of channels")
-            self._forms[base, base] = Affine.of(base, channels[0])
+            try:
+                self._forms[base, base] = Affine.of(base, channels_of(self.context.facts, base))
+            except NotAffine as refusal:
+                return refusal
             for current in self.region(node, base).nodes:
                 if current in self.operands and (current, base) not in self._forms:
                     self._forms[current, base] = self._step(current, base)
@@ -122,6 +123,25 @@ class LinearRegions:
         except NotAffine as refusal:
             return refusal
 
+    def over_nearest(self, node: Node) -> Affine:
+        """What `node` is over the nearest tensors that are not linear in anything; itself if it is one.
+
+        Raises:
+            NotAffine: A border between, mostly.
+        """
+        found, waiting = {node}, [node]
+        while waiting:
+            fresh = set(self.operands.get(waiting.pop(), ())) - found
+            found |= fresh
+            waiting += fresh
+        forms: dict[Node, Affine] = {}
+        for current in sorted(found, key=self.order.__getitem__):
+            if current in self.operands:
+                forms[current] = form(self.context, current, forms)
+            else:
+                forms[current] = Affine.of(current, channels_of(self.context.facts, current))
+        return forms[node]
+
     def refused_at(self, node: Node, base: Node) -> bool:
         """Whether the form ends at `node` itself rather than before it."""
         operands = (self.affine(operand, base) for operand in self.operands[node] if operand is not base)
@@ -130,4 +150,16 @@ class LinearRegions:
     def cost(self, region: Region) -> int:
         """Multiply-adds a pixel of what dies: the numbers in its kernels."""
         weights = [self.context.facts[node.args[1]] for node in region.dying if op_name(node) == "conv2d"]  # type: ignore[index]
-        return sum(prod(weight.shape) for weight in weights)  # type: ignore[misc]
+        return sum(prod(weight.shape) for weight in weights)
+
+
+def channels_of(facts: Facts, node: Node) -> int:
+    """The channels of a batch of pictures.
+
+    Raises:
+        NotAffine: It is something else.
+    """
+    shape = facts[node].shape
+    if len(shape) != 4 or not isinstance(shape[1], int):
+        raise NotAffine(f"%{node.name} has no single axis of channels")
+    return shape[1]

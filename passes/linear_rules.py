@@ -6,7 +6,6 @@ from torch.fx import Node
 
 from dydca.passes import linear_arithmetic, linear_channels, linear_windows
 from dydca.passes.affine import Affine
-from dydca.passes.linear_arithmetic import norm_rows
 from dydca.passes.linear_context import Context, Forms, Rule
 from dydca.program import op_name
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from dydca.passes.affine import NO_PADS, Affine, Pads
+from dydca.passes.affine import NO_PADS, Affine, Pads, stacked
 from dydca.passes.linear_context import Context, Forms, Rule
 from dydca.program import arguments
+
 
 def _stride_one(size: object) -> bool:
     return isinstance(size, list | tuple) and bool(size) and all(entry == 1 for entry in size)
@@ -28,9 +29,8 @@ def _conv(context: Context, node: Node, forms: Forms) -> Affine:
     weight, bias = context.graph.constant(named["weight"]), context.graph.constant(named["bias"])
     assert weight is not None
     taps = dense(weight.double(), named["groups"], _pair(named["dilation"]))
-    pads = same_pads(taps) if named["padding"] == "same" else _conv_pads(named["padding"])
     zero = torch.zeros(len(weight), dtype=torch.float64)
-    framed = _framed(forms[named["input"]], pads, named["input"])
+    framed = _framed(forms[named["input"]], conv_pads(named["padding"], taps), named["input"])
     return framed.convolved(taps, zero if bias is None else bias.double())
 
 
@@ -55,14 +55,14 @@ def _pair(size: Any) -> tuple[int, int]:
     return (size[0], size[-1])
 
 
-def _conv_pads(padding: Any) -> Pads:
-    return NO_PADS if padding == "valid" else (padding[0], padding[0], padding[-1], padding[-1])
-
-
-def same_pads(taps: Tensor) -> Pads:
-    """What ``padding="same"`` adds; PyTorch puts the odd one below and to the right."""
-    high, wide = (size - 1 for size in taps.shape[2:])
-    return (high // 2, high - high // 2, wide // 2, wide - wide // 2)
+def conv_pads(padding: Any, taps: Tensor) -> Pads:
+    """What a convolution adds; of an odd number ``padding="same"`` puts the larger half below and to the right."""
+    if padding == "valid":
+        return NO_PADS
+    if padding == "same":
+        high, wide = (size - 1 for size in taps.shape[2:])
+        return (high // 2, high - high // 2, wide // 2, wide - wide // 2)
+    return (padding[0], padding[0], padding[-1], padding[-1])
 
 
 def _pool_operands(context: Context, node: Node) -> Iterable[Node] | None:
@@ -77,23 +77,28 @@ def _pool(context: Context, node: Node, forms: Forms) -> Affine:
     operand, size = forms[named["self"]], _pair(named["kernel_size"])
     channels = len(operand.bias)
     mean = torch.full((channels, 1, *size), 1 / (size[0] * size[1]), dtype=torch.float64)
-    framed = _framed(operand, _conv_pads(named["padding"]), named["self"])
+    framed = _framed(operand, conv_pads(named["padding"], mean), named["self"])
     return framed.convolved(dense(mean, channels, (1, 1)), torch.zeros(channels, dtype=torch.float64))
 
 
 def _pad_operands(context: Context, node: Node) -> Iterable[Node] | None:
     named = arguments(node)
     pads, value = named["pad"], named["value"]
-    numbers = len(pads) <= 4 and all(isinstance(pad, int) for pad in pads) and not isinstance(value, Node)
+    numbers = len(pads) <= 6 and all(isinstance(pad, int) for pad in pads) and not isinstance(value, Node)
+    if any(pad < 0 for pad in pads[4:] if numbers) or (len(pads) > 4 and len(context.facts[node].shape) != 4):
+        return None
     return [named["self"]] if numbers and named.get("mode", "constant") == "constant" else None
 
 
 def _pad(context: Context, node: Node, forms: Forms) -> Affine:
     named = arguments(node)
-    left, right, top, bottom = [*named["pad"], 0, 0][:4]
-    operand = forms[named["self"]]
-    value = torch.full_like(operand.bias, float(named["value"] or 0))
-    return operand.padded((top, bottom, left, right), value, f"%{named['self'].name}")
+    left, right, top, bottom, first, last = [*named["pad"], 0, 0, 0, 0][:6]
+    operand, number = forms[named["self"]], float(named["value"] or 0)
+    framed = operand.padded((top, bottom, left, right), torch.full_like(operand.bias, number), f"%{named['self'].name}")
+    if not first and not last:
+        return framed
+    before, after = (Affine({}, torch.full((count,), number, dtype=torch.float64), (count,)) for count in (first, last))
+    return stacked([before, framed, after])
 
 
 RULES = {

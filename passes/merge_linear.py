@@ -78,6 +78,7 @@ class _Plan:
         self.graph, self.regions = graph, LinearRegions(graph, facts)
         self.merges: dict[Node, _Merge] = {}
         self.misses: dict[Node, Miss] = {}
+        self._read: set[Node] = set()  # bases of merges already chosen, which must live on
         gone: set[Node] = set()
         for node in reversed(self.regions.order):
             if node not in self.regions.operands or node in gone:
@@ -85,6 +86,7 @@ class _Plan:
             found = self._choose(node)
             if isinstance(found, _Merge):
                 self.merges[node] = found
+                self._read.add(found.base)
                 gone |= found.region.dying
             elif found is not None:
                 self.misses[node] = Miss(node, found)
@@ -102,7 +104,7 @@ class _Plan:
         return best or reason
 
     def _merge(self, node: Node, base: Node) -> _Merge | str | None:
-        region = self.regions.region(node, base)
+        region = self.regions.region(node, base, self._read)
         cost, several = self.regions.cost(region), region.arithmetic > 1
         if len(region.nodes) == 1 or (cost == 0 and not several):
             return None

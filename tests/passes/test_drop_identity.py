@@ -1,3 +1,5 @@
+"""What drop_identity removes, and what only looks like an identity."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""Constant regions are computed once, in float64, and not where that would change the network."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The runner's contract: order, proofs, and what it refuses of a pass."""
+
 from __future__ import annotations
 
 import json

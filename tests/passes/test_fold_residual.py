@@ -1,0 +1,222 @@
+"""Equivalent transformation: any network of skips, streams and clips becomes a chain of convolutions and ReLUs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dydca.models.abpn import ABPN, ABPNEquivalent
+from dydca.models.ecbsr import ECBSR, ECBSREquivalent, ECBSRMerged
+from dydca.models.etds import ETDS, ETDSOnlyET
+from dydca.models.weights import load_weights
+from dydca.passes import FoldResidual, Outcome, SinkShuffle, plain_passes, run_passes
+from dydca.passes.nonnegative import is_nonnegative
+from tests.passes.blocks import prepared, scrambled
+from tests.passes.checking import as_program, check_pass, outputs_of
+
+WEIGHTS = Path(__file__).parents[3] / "shared" / "weights"
+SHAPE = (1, 3, 8, 7)
+
+
+class Clipped(nn.Module):
+    """The picture of a network, clipped to 0..1 as the authors do before they compare."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.network(x)
+        picture: Tensor = y[0] if isinstance(y, tuple) else y
+        return picture.clamp(0, 1)
+
+
+def plain(network: nn.Module) -> tuple[Outcome, float]:
+    """The plain form, and how far it is from the network on a picture, in units of 1/255."""
+    clipped = Clipped(network).eval()
+    passes = plain_passes(nonnegative=True, align=2)
+    outcome = run_passes(as_program(clipped, [SHAPE]), passes, verify=False)  # the proof would draw negative inputs
+    x = torch.rand(SHAPE)
+    with torch.no_grad():
+        return outcome, 255 * float((outputs_of(outcome, x)[0] - clipped(x)).abs().max())
+
+
+def tensors(outcome: Outcome) -> list[Tensor]:
+    """Weights, biases and slopes in the order of the layers."""
+    graph = outcome.variants[0].graph
+    return [graph.constants[str(node.target)] for node in graph if node.op == "get_attr"]
+
+
+def weights(name: str) -> Path:
+    path = WEIGHTS / f"{name}.safetensors"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    return path
+
+
+Build = Callable[[], nn.Module]
+PUBLISHED: dict[str, tuple[Build, Build, str]] = {
+    "ABPN": (lambda: ABPN(3, 4, 28), lambda: ABPNEquivalent(3, 4, 28), "M4C28_x3"),
+    "ECBSR": (lambda: ECBSRMerged(2, 4, 16), lambda: ECBSREquivalent(2, 4, 16), "M4C16_x2"),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_converted_weights_are_those_the_authors_publish(name: str) -> None:
+    build, build_converted, size = PUBLISHED[name]
+    outcome, error = plain(load_weights(build(), weights(f"{name}_{size}")))
+    wanted = load_weights(build_converted(), weights(f"{name}_ET_{size}")).state_dict()
+    found = tensors(outcome)
+    assert [tensor.shape for tensor in found] == [tensor.shape for tensor in wanted.values()]
+    assert all(torch.equal(one, other) for one, other in zip(found, wanted.values(), strict=True))
+    assert error < 1.8e-4  # the authors' own, models.md section 5
+
+
+def test_the_published_dual_stream_converts_within_the_authors_error() -> None:
+    _, error = plain(load_weights(ETDS(4, 6, 32), weights("ETDS_M6C32_x4_normal_loss")))
+    assert error < 2.1e-4
+
+
+# parameters after the transformation, models.md section 2.5
+COUNTS: dict[str, tuple[Build, int]] = {
+    "etds_t_x2": (lambda: ETDS(2, 5, 16), 13_944),
+    "etds_t_x3": (lambda: ETDS(3, 5, 16), 16_920),
+    "etds_m_x4": (lambda: ETDS(4, 6, 32), 72_608),
+    "etds_l_x2": (lambda: ETDS(2, 7, 48), 152_184),
+    "ecbsr_16_x2": (lambda: ECBSRMerged(2, 4, 16), 17_468),
+    "ecbsr_32_x3": (lambda: ECBSRMerged(3, 4, 32), 57_900),
+    "abpn_28_x2": (lambda: ABPN(2, 4, 28), 44_408),
+    "abpn_28_x4": (lambda: ABPN(4, 4, 28, nearest=True), 77_780),
+    "abpn_40_x3": (lambda: ABPN(3, 6, 40), 126_350),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameter_counts_are_those_of_the_paper(name: str) -> None:
+    build, parameters = COUNTS[name]
+    torch.manual_seed(0)
+    outcome, error = plain(build())
+    assert sum(tensor.numel() for tensor in tensors(outcome)) == parameters
+    assert error < 2.4e-4
+    operators = set(outcome.reports[-1].ops_after)
+    assert operators <= {"conv2d", "relu", "prelu", "slice", "pixel_shuffle"}
+
+
+def test_the_training_form_comes_to_the_same_chain() -> None:
+    """Five branches a block are merged first; no pass knows the block."""
+    network = scrambled(ECBSR(2, 0, 4))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(0.1)
+    outcome, error = plain(network)
+    assert outcome.reports[-1].ops_after == {"conv2d": 3, "pixel_shuffle": 1, "prelu": 1, "relu": 2}
+    assert error < 2e-4
+
+
+class Behind(nn.Module):
+    """``network(front(x))``, the front giving the network's inputs a range."""
+
+    def __init__(self, network: nn.Module, front: nn.Module) -> None:
+        super().__init__()
+        self.network, self.front = network, front
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.network(self.front(x))
+        return y
+
+
+def test_a_range_that_the_graph_itself_shows_needs_no_declaration() -> None:
+    passes = prepared(SinkShuffle(), FoldResidual())
+    passes.insert(-2, plain_passes()[5])
+    check_pass(Behind(scrambled(ABPN(2, 1, 4)), nn.Sigmoid()), *passes, ops={"conv2d": 4, "relu": 3, "add": 0})
+
+
+def test_refuses_to_carry_what_may_be_negative_through_a_relu() -> None:
+    passes = prepared(plain_passes()[5], SinkShuffle(), FoldResidual())
+    reason = "%x may be negative, which the ReLU of %relu would not let through"
+    report = check_pass(scrambled(ABPN(2, 1, 4)), *passes, ops={"conv2d": 4, "add": 1}, misses=[reason])
+    assert report.rewrites == 0
+
+
+def test_a_prelu_lets_it_through_with_slope_one() -> None:
+    program = as_program(scrambled(ECBSRMerged(2, 1, 4)))
+    passes = prepared(plain_passes()[5], SinkShuffle(), FoldResidual())
+    check_pass(program, *passes, ops={"conv2d": 3, "prelu": 2, "add": 0})
+    slopes = [tensor for name, tensor in program.routes[0].graph.constants.items() if name.endswith("slope")]
+    assert [slope[-3:].tolist() for slope in slopes] == [[1.0] * 3] * 2
+
+
+def test_the_streams_need_no_condition() -> None:
+    """Both streams have their own ReLUs in training, so nothing is carried."""
+    outcome = run_passes(as_program(Clipped(scrambled(ETDS(2, 2, 8)))), plain_passes(), verify=True)
+    assert outcome.reports[-1].ops_after == {"conv2d": 5, "pixel_shuffle": 1, "relu": 5}
+
+
+def test_a_plain_chain_stays_as_it_is() -> None:
+    once = run_passes(as_program(Clipped(scrambled(ETDSOnlyET(2, 1, 6)))), plain_passes(nonnegative=True), verify=False)
+    (variant,) = once.variants
+    assert [report.rewrites for report in once.reports if report.name == "fold_residual"] == [1]
+    facts = variant.facts
+    rest = FoldResidual(nonnegative=True)
+    ends = [node for node in variant.graph if rest.looks_at(node)]
+    assert [rest.rewrite(variant.graph, node, facts) for node in ends] == [None] * len(ends)
+
+
+class Gated(nn.Module):
+    """A skip around something that is neither convolution nor ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.last(torch.tanh(self.first(x))) + x
+        return y
+
+
+class Cropped(Gated):
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = torch.relu(nn.functional.conv2d(x, self.first.weight))
+        z: Tensor = self.last(y) + x[:, :, 1:-1, 1:-1]
+        return z
+
+
+REFUSED: dict[str, tuple[Build, str]] = {
+    "another_activation": (Gated, "it depends on 2 tensors"),
+    "carried_over_a_crop": (Cropped, "the sizes of the parts differ"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refuses_and_says_why(name: str) -> None:
+    build, reason = REFUSED[name]
+    passes = prepared(plain_passes()[5], FoldResidual(nonnegative=True))
+    report = run_passes(as_program(build().eval()), passes, verify=True).reports[-1]
+    assert report.rewrites == 0
+    assert [miss["reason"].startswith(reason) for miss in report.misses] == [True]
+
+
+class Ranges(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        a, b = x.relu(), x.clamp(0.5, 2)
+        proven = (
+            a + b,
+            a * 2.0,
+            torch.cat([a, b], 1)[:, 1:],
+            nn.functional.pixel_unshuffle(a, 2),
+            b.repeat(1, 2, 1, 1),
+        )
+        open_ = (x + a, a - b, a * -1.0, x.clamp(-1, 2), a + -0.1, x.tanh(), nn.functional.pad(a, (1, 1), value=-1.0))
+        return (*proven, *open_)
+
+
+def test_what_is_known_to_be_nonnegative() -> None:
+    outcome = run_passes(as_program(Ranges(), [(1, 3, 8, 6)]), prepared(), verify=False)
+    (variant,) = outcome.variants
+    known = [is_nonnegative(variant.facts, node) for node in variant.graph.outputs]
+    assert known == [True] * 5 + [False] * 7
+    assert is_nonnegative(variant.facts, variant.graph.inputs[0], lambda _: True)
