@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from dydca import __version__
 from dydca.analyze import main as analyze
@@ -37,6 +38,13 @@ def _parser() -> argparse.ArgumentParser:
     errors = commands.add_parser("errors", help="explain an error code")
     errors.add_argument("code", nargs="?", help="e.g. DYD601; without it, all codes")
     errors.set_defaults(run=_errors)
+    fuzz = commands.add_parser("fuzz", help="check the compiler against PyTorch on random networks")
+    fuzz.add_argument("what", choices=["compile"])
+    fuzz.add_argument("--n", type=int, default=100, help="how many networks")
+    fuzz.add_argument("--seed", type=int, default=0, help="of the first one")
+    fuzz.add_argument("--seconds", type=float, default=float("inf"), help="begin no further network after this time")
+    fuzz.add_argument("--output", metavar="FOLDER", help="write a minimised script for every fault")
+    fuzz.set_defaults(run=_fuzz)
     return parser
 
 
@@ -48,6 +56,13 @@ def _compile(options: argparse.Namespace) -> None:
     with compile(model, options.patch, target=options.target, threads=1) as network:
         network.save(options.output)
         print(network.report())
+
+
+def _fuzz(options: argparse.Namespace) -> int:
+    from dydca.fuzz.session import fuzz_compile
+
+    folder = None if options.output is None else Path(options.output)
+    return int(fuzz_compile(options.n, options.seed, folder, options.seconds) > 0)
 
 
 def _errors(options: argparse.Namespace) -> None:

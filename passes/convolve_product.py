@@ -64,9 +64,9 @@ def _product(graph: Graph, node: Node, facts: Facts) -> _Product | Miss:
         if weight is None or weight.dim() != 2 or (named["bias"] is not None and bias is None):
             return Miss(node, "the weights are no constant matrix, or the bias is no constant")
         return _Product(named["input"], weight, bias)
-    first, second = (named["mat1"], named["mat2"]) if name == "addmm" else node.args[:2]
     if name == "addmm":
-        return _with_sum(graph, node, first, second)
+        return _with_sum(graph, node, named["mat1"], named["mat2"])
+    first, second = node.all_input_nodes[0], node.all_input_nodes[-1]  # one and the same in the product of x and x
     left, right = graph.constant(first), graph.constant(second)
     if right is not None and right.dim() == 2:
         return _Product(first, right.T)
@@ -93,9 +93,7 @@ def _scaled(tensor: Tensor, factor: float) -> Tensor:
 
 
 def _picture(shape: tuple[int, ...], left: bool, turned: bool) -> list[int]:
-    """Sizes ``[..., K]`` as ``[1, K, 1, 1]``, or where they are to be turned ``[N, H, W, K]``; to the right
-    of a constant ``[..., K, R]`` as ``[N, K, 1, R]``.
-    """
+    """The rows as a picture: ``[1, K, 1, 1]``; ``[N, H, W, K]`` that is still to be turned; ``[N, K, 1, R]``."""
     if left:
         return [prod(shape[:-2]), shape[-2], 1, shape[-1]]
     *leading, channels = shape

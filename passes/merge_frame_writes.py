@@ -30,8 +30,8 @@ class MergeFrameWrites(Pass):
 
     def rewrite(self, graph: Graph, node: Node, facts: Facts) -> Node | Miss | None:
         painting = painted(graph, facts, node)
-        if painting is None or any(_writes_over(user, node) for user in node.users):
-            return None  # no frame, or one that is still being written
+        if painting is None or not painting.whole or any(_writes_over(user, node) for user in node.users):
+            return None  # no frame, or a part of one, or one that is still being written
         values = painting.values
         if values is None:
             return Miss(node, f"the writes reach into the picture %{painting.picture.name}")
@@ -43,7 +43,7 @@ class MergeFrameWrites(Pass):
 def _framed(graph: Graph, painting: Painting, value: Tensor, node: Node) -> Node:
     top, bottom, left, right = painting.pads
     pads, picture = [left, right, top, bottom], painting.picture
-    if bool((value == value[0]).all()):
+    if value.numel() == 1:
         return graph.add(aten.constant_pad_nd.default, picture, pads, float(value[0]), before=node)
     frame = graph.const(value[:, None, None].contiguous(), f"{node.name}_frame", before=node)
     moved = graph.add(aten.sub.Tensor, picture, frame, before=node)

@@ -22,7 +22,7 @@ _END = 2**63 - 1
 Cells = tuple[tuple[Tensor | None, ...], ...]
 """A picture seen from afar: one cell for each row and column of the frame, one for all that lies between.
 
-A cell holds the value written there, one per channel, or None for the picture as it was.
+A cell holds the value written there, one per channel, or one if it is the same for all; None for the picture as it was.
 """
 
 
@@ -41,6 +41,12 @@ class Painting:
     pads: Pads
     cells: Cells
     middle: tuple[int | None, int | None]
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of the padded picture."""
+        top, bottom, left, right = self.pads
+        return (len(self.cells), len(self.cells[0])) == (top + 1 + bottom, left + 1 + right)
 
     @property
     def values(self) -> list[Tensor] | None:
@@ -90,7 +96,7 @@ def painted(graph: Graph, facts: Facts, node: object) -> Painting | None:
         return None
     if op_name(node) == "slice":
         return below.part(*place)
-    uniform = _uniform(graph, facts, node.args[1], below.picture)
+    uniform = _uniform(graph, facts, node.args[1])
     by = painted(graph, facts, node.args[1]) if uniform is None else uniform
     return None if by is None else below.overpainted(*place, by)
 
@@ -99,10 +105,10 @@ def _padded(facts: Facts, node: Node) -> Painting | None:
     named, fact = arguments(node), facts[node]
     pads, picture = [*named["pad"], 0, 0][:4], named["self"]
     whole = len(fact.shape) == 4 and len(named["pad"]) <= 4 and all(isinstance(pad, int) and pad >= 0 for pad in pads)
-    if not whole or named.get("mode", "constant") != "constant" or not isinstance(fact.shape[1], int):
+    if not whole or named.get("mode", "constant") != "constant":
         return None
     left, right, top, bottom = pads
-    fill = torch.full((fact.shape[1],), float(named["value"] or 0.0), dtype=fact.dtype)
+    fill = torch.full((1,), float(named["value"] or 0.0), dtype=fact.dtype)
     cells = tuple(
         tuple(None if (row, column) == (top, left) else fill for column in range(left + 1 + right))
         for row in range(top + 1 + bottom)
@@ -139,19 +145,20 @@ def _border(place: Any, size: Any, count: int, middle: int | None) -> int | None
     return count - int(left) if number and 0 <= left <= after else None
 
 
-def _uniform(graph: Graph, facts: Facts, source: object, picture: Node) -> Tensor | None:
-    """The one value per channel that a written tensor consists of."""
-    channels = facts[picture].shape[1]
-    if not isinstance(source, Node) or not isinstance(channels, int):
+def _uniform(graph: Graph, facts: Facts, source: object) -> Tensor | None:
+    """The one value per channel that a written tensor consists of; of one element if it is the same for all."""
+    if not isinstance(source, Node):
         return None
     if op_name(source) == "fill":
         number = source.args[1]
         value = graph.constant(number) if isinstance(number, Node) else number
         known = isinstance(value, int | float | Tensor)
-        return torch.full((channels,), float(value), dtype=facts[source].dtype) if known else None  # type: ignore[arg-type]
+        return torch.full((1,), float(value), dtype=facts[source].dtype) if known else None  # type: ignore[arg-type]
     constant = graph.constant(source.args[0] if op_name(source) == "expand" else source)
     if constant is None:
         return None
     whole = constant.reshape((1,) * (len(facts[source].shape) - constant.dim()) + tuple(constant.shape))
     rows = whole.transpose(0, 1).reshape(whole.shape[1], -1)
-    return rows[:, 0].expand(channels) if rows.shape[0] in (1, channels) and bool((rows == rows[:, :1]).all()) else None
+    if not bool((rows == rows[:, :1]).all()):
+        return None
+    return rows[:1, 0] if bool((rows == rows[0, 0]).all()) else rows[:, 0]

@@ -16,6 +16,9 @@ aten = torch.ops.aten
 
 _TO_THE_END = 2**63 - 1
 
+_CHEAP = 3
+"""Fewer taps are no gain worth a slice: three are what Winograd kernels take."""
+
 
 class SplitTransposed(Pass):
     """``conv_transpose2d(x, w, b, s, p)`` becomes ``pixel_shuffle(conv2d(x, v, b'), s)`` behind a slice.
@@ -26,8 +29,9 @@ class SplitTransposed(Pass):
         q = s m + r - a   =>   y = sum_d v_r[d] x[m - d],  v_r[d] = w[r + p - a + s d]
 
     so each of the s phases r is a convolution of its own over x, and the shuffle interleaves them. Taps outside
-    0..K-1 are zero. The phase shift a, 0 <= a < s, is the first with the fewest taps; the a pixels that it puts before
-    the picture are sliced off, as are those of a padding that must be alike on both sides. Exact: weights only move.
+    0..K-1 are zero. The phase shift a, 0 <= a < s, is the first with the fewest taps, up to three alike; the a pixels
+    that it puts before the picture are sliced off, as are those of a padding that must be alike on both sides. Exact:
+    weights only move.
     Source: Shi et al., "Is the deconvolution layer the same as a convolutional layer?", 2016, arXiv 1609.07009.
     """
 
@@ -69,7 +73,7 @@ class _Axis:
     @property
     def shift(self) -> int:
         """The phase shift a."""
-        return min(range(self.stride), key=lambda shift: len(self._steps(shift)))
+        return min(range(self.stride), key=lambda shift: max(len(self._steps(shift)), _CHEAP))
 
     def _steps(self, shift: int) -> range:
         """Every d for which some phase has a tap."""
@@ -122,8 +126,9 @@ def _picked(weight: Tensor, dim: int, phases: list[list[int]]) -> Tensor:
     """The taps of each phase, two axes in place of `dim`; zeros for numbers that are no tap."""
     number = torch.tensor(phases)
     inside = (number >= 0) & (number < weight.shape[dim])
-    taps = weight.index_select(dim, number.clamp(0, weight.shape[dim] - 1).flatten()).unflatten(dim, number.shape)
-    return taps * inside.to(weight.dtype).reshape(*number.shape, *[1] * (weight.dim() - dim - 1))
+    taps = weight.index_select(dim, number.clamp(0, weight.shape[dim] - 1).flatten())
+    spread = taps.reshape(*weight.shape[:dim], *number.shape, *weight.shape[dim + 1 :])
+    return spread * inside.to(weight.dtype).reshape(*number.shape, *[1] * (weight.dim() - dim - 1))
 
 
 def _pair(value: object) -> tuple[int, int]:

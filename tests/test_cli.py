@@ -1,4 +1,4 @@
-"""The command line: results to stdout, refusals to stderr with a code and no traceback, exit codes that mean something."""
+"""The command line: results to stdout, refusals to stderr with a code and no traceback, telling exit codes."""
 
 import subprocess
 import sys

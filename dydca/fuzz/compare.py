@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-import dydca
+from dydca.api import compile as compile_network
 from dydca.errors import DydcaError
 from dydca.fuzz.networks import RandomNetwork, Recipe, example
 
@@ -63,7 +63,7 @@ def check(recipe: Recipe, threads: int = 1) -> Outcome:
 def _check(recipe: Recipe, threads: int) -> Outcome:
     network = RandomNetwork(recipe)
     compared = skipped = 0
-    with dydca.compile(network, recipe.declared, threads=threads) as native, torch.no_grad():
+    with compile_network(network, recipe.declared, threads=threads) as native, torch.no_grad():
         network.watching = True
         for seed in range(INPUTS):  # patches alternate, so that what one leaves in the arena is there for the next
             for patch in range(len(recipe.patches)):
@@ -99,7 +99,7 @@ def _difference(expected: object, got: object) -> str:
 
 
 def _tuple(result: object) -> tuple[Tensor, ...]:
-    return result if isinstance(result, tuple) else (result,)  # type: ignore[return-value]  # one tensor
+    return result if isinstance(result, tuple) else (result,)
 
 
 def _ties(recipe: Recipe) -> bool:

@@ -78,7 +78,7 @@ class RandomNetwork(nn.Module):
         operator, key = OPERATORS[step["op"]], str(step["key"])
         if key not in self.parts and (made := operator.make(step, operands[0].shape)) is not None:
             self.parts[key] = _drawn(made, step["key"])
-        return operator.run(step, self.parts[key] if key in self.parts else None, *operands)
+        return operator.run(step, dict(self.parts.items()).get(key), *operands)
 
     def _arm(self, steps: Sequence[Step], value: Tensor) -> Tensor:
         for step in steps:
@@ -129,7 +129,9 @@ ROUTES = ("if shape", "if value", "early exit", "expert")
 def _score(step: Step, x: Tensor) -> Tensor:
     if step["op"] == "expert":
         return x.abs().mean((-1, -2)).flatten()[: len(step["arms"])]
-    return {"mean": x.mean, "size": lambda: x.abs().mean(), "max": x.amax}[step["measure"]]()
+    if step["measure"] == "max":
+        return x.amax()
+    return x.mean() if step["measure"] == "mean" else x.abs().mean()
 
 
 def _drawn(module: nn.Module, key: int) -> nn.Module:
@@ -156,7 +158,7 @@ def random_recipe(seed: int) -> Recipe:
     """A recipe that eager PyTorch runs on all of its patches, with finite and well-conditioned values."""
     random = Random(seed)
     patches = _random_patches(random)
-    recipe = Recipe(patches, (), (0,), random.random() < 0.8)
+    recipe = Recipe(patches, (), (0,))
     values = _values(recipe)
     count, wanted = len(patches[0]), random.randint(1, 12)
     for _ in range(60):
@@ -229,7 +231,9 @@ def _values(recipe: Recipe) -> list[Tensor] | None:
         finer = [exact(*(x.double() for x in example(probe, patch))) for patch in range(len(probe.patches))]
     except (RuntimeError, ValueError, IndexError, TypeError, KeyError):
         return None
-    pairs = [(a.detach(), b.detach()) for run, fine in zip(runs, finer, strict=True) for a, b in zip(run, fine, strict=True)]
+    pairs = [
+        (a.detach(), b.detach()) for run, fine in zip(runs, finer, strict=True) for a, b in zip(run, fine, strict=True)
+    ]
     return list(runs[0]) if all(_is_sound(a, b) for a, b in pairs) else None
 
 

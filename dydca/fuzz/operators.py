@@ -86,29 +86,23 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "elu": F.elu,
     "hardswish": F.hardswish,
-    "hardsigmoid": F.hardsigmoid,
     "softplus": F.softplus,
-    "mish": F.mish,
     "abs": torch.abs,
     "neg": torch.neg,
     "square": lambda x: x**2,
     "exp": lambda x: torch.exp(x.clamp(max=1)),
-    "sqrt": lambda x: torch.sqrt(x.abs() + 0.1),
     "reciprocal": lambda x: 1 / (x.abs() + 0.5),
     "where": lambda x: torch.where(x > 0, x, x * 0.25),
     "max": lambda x: torch.maximum(x, -x * 0.5),
     "minimum": lambda x: torch.minimum(x, torch.full_like(x, 0.3)),
     "softmax": lambda x: torch.softmax(x, -3),
-    "log_softmax": lambda x: torch.log_softmax(x, -1),
     "zeros": lambda x: x + torch.zeros_like(x),
     "detour": lambda x: x.transpose(-1, -2).contiguous().transpose(-1, -2),
     "flip": lambda x: x.flip(-1),
     "roll": lambda x: torch.roll(x, 1, -2),
-    "view": lambda x: x.reshape(-1).view(x.shape),
     "double": lambda x: (x.double() * 1.5).float(),
     "float mask": lambda x: x * (x.abs() < 100).float(),
     "cumsum": lambda x: x.cumsum(-3) * 0.1,
-    "dropout": lambda x: F.dropout(x, 0.5, training=False),
 }
 
 SCALES: dict[str, Callable[[Tensor, float], Tensor]] = {
@@ -136,9 +130,7 @@ JOINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cat": lambda x, y: torch.cat([x, y], -3),
     "cat rows": lambda x, y: torch.cat([x, y], -2),
     "divide": lambda x, y: x / (y.abs() + 1),
-    "lerp": lambda x, y: torch.lerp(x, y, 0.3),
     "maximum": torch.maximum,
-    "stack": lambda x, y: torch.stack([x, y], 0).mean(0),
     "mean of": lambda x, y: x + y.mean((-1, -2), keepdim=True),
     "row of": lambda x, y: x * y[..., :1, :],
     "first channel": lambda x, y: x + y[..., :1, :, :],
@@ -148,14 +140,12 @@ JOINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 PARTS: dict[str, Callable[[Tensor], Tensor]] = {
     "swap": lambda x: torch.cat(x.chunk(2, -3)[::-1], -3),
-    "gate": lambda x: (lambda a, b: a * torch.sigmoid(b))(*x.chunk(2, -3)),
+    "gate": lambda x: x.chunk(2, -3)[0] * torch.sigmoid(x.chunk(2, -3)[1]),
     "first": lambda x: x.chunk(2, -3)[0],
-    "split": lambda x: (lambda a, b: torch.cat([F.relu(a), b], -3))(*x.split([1, x.shape[-3] - 1], -3)),
+    "split": lambda x: torch.cat([F.relu(part) for part in torch.split_with_sizes(x, [1, x.shape[-3] - 1], -3)], -3),
     "unbind": lambda x: torch.stack(x.unbind(-3)[::-1], -3),
-    "narrow": lambda x: x[..., 1:, :, :],
-    "channel shuffle": lambda x: x.unflatten(-3, (2, x.shape[-3] // 2)).transpose(-4, -3).flatten(-4, -3),
+    "channel shuffle": lambda x: torch.unflatten(x, -3, (2, x.shape[-3] // 2)).transpose(-4, -3).flatten(-4, -3),
     "repeat": lambda x: torch.repeat_interleave(x, 4, -3),
-    "tile": lambda x: torch.cat([x] * 4, -3),
     "expand": lambda x: x[..., :1, :, :].expand(x.shape) * 2,
 }
 
@@ -205,7 +195,6 @@ STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
     "largest": lambda x: x / (x.abs().amax((-1, -2), keepdim=True) + 1),
     "channel mean": lambda x: x * torch.sigmoid(x.mean(-3, keepdim=True)),
     "channel max": lambda x: x + x.amax(-3, keepdim=True),
-    "norm": lambda x: x / (x.norm(dim=-3, keepdim=True) + 1),
     "std": lambda x: x / (x.std((-2, -1), keepdim=True) + 1),
 }
 
@@ -251,7 +240,8 @@ OPERATORS: dict[str, Operator] = {
         make=lambda _, shape: nn.LayerNorm(channels(shape)),
     ),
     "frame write": Operator(
-        _frame_write, lambda random, _: {"sides": random.choice([["rows"], ["columns"], ["rows", "columns"], ["inner"]])}
+        _frame_write,
+        lambda random, _: {"sides": random.choice([["rows"], ["columns"], ["rows", "columns"], ["inner"]])},
     ),
     "constant": Operator(lambda _, m, x: m.weight + 0, make=lambda _, shape: nn.Conv2d(2, 3, 3), weight=1),
     "transposed": Operator(

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 import dydca.runtime
@@ -15,6 +16,8 @@ from dydca.lower.targets import Target
 from dydca.lower.tvm_api import compile_object
 
 NATIVE = Path(dydca.runtime.__file__).parent / "native"
+
+_FLAGS = ("-O2", "-fPIC", "-fvisibility=hidden", f"-I{NATIVE}")
 
 _WEIGHTS = """\
 __asm__(
@@ -37,12 +40,20 @@ def build_library(plan: Plan, target: Target) -> bytes:
         (folder / "plan.c").write_text(plan.text)
         (folder / "weights.bin").write_bytes(plan.weights)
         (folder / "weights.c").write_text(_WEIGHTS)
-        sources = [str(path) for path in sorted(NATIVE.glob("*.c"))]
-        flags = ["-O2", "-fPIC", "-fvisibility=hidden", f"-I{NATIVE}"]
+        (folder / "runtime.o").write_bytes(_runtime_object(compiler))
         linking = ["-shared", "-s", "-Wl,-z,noexecstack,-z,now,-Bsymbolic"]
-        inputs = ["plan.c", "weights.c", *sources, "kernels.o", "-lpthread", "-lm"]
-        _run([compiler, *flags, *linking, "-o", "net.so", *inputs], folder)
+        inputs = ["plan.c", "weights.c", "runtime.o", "kernels.o", "-lpthread", "-lm"]
+        _run([compiler, *_FLAGS, *linking, "-o", "net.so", *inputs], folder)
         return (folder / "net.so").read_bytes()
+
+
+@lru_cache
+def _runtime_object(compiler: str) -> bytes:
+    """The runtime's sources as one object; the same for every network, so compiled once a process."""
+    with tempfile.TemporaryDirectory(prefix="dydca-") as name:
+        sources = [str(path) for path in sorted(NATIVE.glob("*.c"))]
+        _run([compiler, *_FLAGS, "-r", "-nostdlib", "-o", "runtime.o", *sources], Path(name))
+        return (Path(name) / "runtime.o").read_bytes()
 
 
 def find_compiler() -> str:

@@ -14,6 +14,7 @@ from math import prod
 import numpy as np
 import torch
 from torch import fx
+from torch._decomp import get_decompositions
 from torch.fx import Node
 
 from dydca.analysis.facts import Facts
@@ -24,13 +25,18 @@ from dydca.lower.kernels.nest import LegalizedNest
 from dydca.lower.layout import PLAIN
 from dydca.lower.targets import Target
 from dydca.lower.tvm_api import Nest, Operand, legalized_nests
-from dydca.program import Graph, op_name, where
+from dydca.program import Graph, arguments, op_name, where
+
+aten = torch.ops.aten
 
 MULTIPLIES = frozenset(
     {"conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
     | {"linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "scaled_dot_product_attention"}
 )
 """Operators that must have a template; TVM's default schedule is never run for them."""
+
+RESIZES = (aten.upsample_nearest2d.vec, aten.upsample_bilinear2d.vec)
+"""Resizes that TVM has operators of its own for."""
 
 
 def legalize(
@@ -90,7 +96,18 @@ class _Single:
 def _legalized(single: _Single, lanes: int) -> tuple[list[Nest], list[Operand]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return legalized_nests(torch.export.export(single.module, single.examples, strict=False), lanes)
+        program = torch.export.export(single.module, single.examples, strict=False)
+        if any(_is_uneven_resize(node, single.examples[0]) for node in program.graph.nodes):
+            program = program.run_decompositions(get_decompositions(list(RESIZES)))
+        return legalized_nests(program, lanes)
+
+
+def _is_uneven_resize(node: Node, picture: torch.Tensor) -> bool:
+    """A resize by a factor that gives no whole size: PyTorch samples by the factor, TVM by the sizes."""
+    if node.target not in RESIZES:
+        return False
+    factors = arguments(node)["scale_factors"] or ()
+    return any(size * factor % 1 for size, factor in zip(picture.shape[2:], factors, strict=False))
 
 
 def _alone(graph: Graph, facts: Facts, node: Node, inputs: tuple[Node, ...]) -> _Single:
@@ -100,12 +117,23 @@ def _alone(graph: Graph, facts: Facts, node: Node, inputs: tuple[Node, ...]) -> 
     for number, operand in enumerate(constants):
         root.register_buffer(f"constant{number}", graph.constants[str(operand.target)])
         copies[operand] = alone.get_attr(f"constant{number}")
-    alone.output(alone.node_copy(node, copies.__getitem__))
+    alone.output(_without_alpha(alone, alone.node_copy(node, copies.__getitem__)))
     examples = tuple(torch.zeros(facts.shape(operand), dtype=facts[operand].dtype) for operand in inputs)
-    arguments = fx.node.map_arg((node.args, node.kwargs), lambda operand: copies[operand].name)
-    text = f"{node.target} {arguments} {[(example.shape, example.dtype) for example in examples]}"
+    operands = fx.node.map_arg((node.args, node.kwargs), lambda operand: copies[operand].name)
+    text = f"{node.target} {operands} {[(example.shape, example.dtype) for example in examples]}"
     held = tuple(id(graph.constants[str(operand.target)]) for operand in constants)
     return _Single(text, held, fx.GraphModule(root, alone), examples)
+
+
+def _without_alpha(graph: fx.Graph, node: Node) -> Node:
+    """``a + alpha * b`` as a product and a sum: TVM's importer reads past `alpha`."""
+    if op_name(node) not in ("add", "sub", "rsub") or (alpha := arguments(node)["alpha"]) == 1:
+        return node
+    kept, scaled = node.args[:2] if op_name(node) != "rsub" else node.args[1::-1]
+    factor = alpha if op_name(node) == "add" else -alpha
+    if not isinstance(scaled, Node):
+        return graph.call_function(aten.add.Tensor, (kept, scaled * factor))
+    return graph.call_function(aten.add.Tensor, (graph.call_function(aten.mul.Tensor, (scaled, factor)), kept))
 
 
 def _held(values: dict[object, Value | Weight], operand: Operand, node: Node) -> Value | Weight:

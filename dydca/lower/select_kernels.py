@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from torch.fx import Node
 
 from dydca.errors import LoweringError
+from dydca.lower.kernels.depthwise import DepthwiseConv
 from dydca.lower.kernels.direct import DirectConv
 from dydca.lower.kernels.epilogue import Operand, Step
 from dydca.lower.kernels.winograd import WinogradConv
@@ -94,7 +95,10 @@ SECOND_LEVEL = 1 << 21
 LARGEST_REGISTER_TILE = 14
 """Pixels or tiles; with more, code grows and speed does not."""
 
-Conv = DirectConv | WinogradConv
+WIDEST_UNROLLED = 7
+"""Taps of a row whose weights a depthwise convolution keeps in registers."""
+
+Conv = DirectConv | WinogradConv | DepthwiseConv
 
 
 class Candidate(NamedTuple):
@@ -124,7 +128,9 @@ class Choice(NamedTuple):
 
 def algorithm(kernel: Conv) -> str:
     """What a report calls the kernel."""
-    return "direct" if isinstance(kernel, DirectConv) else f"Winograd F({kernel.m}x{kernel.m}, 3x3)"
+    if isinstance(kernel, WinogradConv):
+        return f"Winograd F({kernel.m}x{kernel.m}, 3x3)"
+    return "depthwise" if isinstance(kernel, DepthwiseConv) else "direct"
 
 
 def select_conv(
@@ -144,6 +150,24 @@ def select_conv(
     ranking = sorted((Candidate(kernel, predicted_cycles(kernel)) for kernel in kernels), key=attrgetter("cycles"))
     firsts = {algorithm(candidate.kernel): candidate for candidate in reversed(ranking)}
     return Choice(tuple(sorted(firsts.values(), key=attrgetter("cycles"))))
+
+
+def select_depthwise(
+    target: Target,
+    shape: ConvShape,
+    attributes: ConvAttributes,
+    steps: tuple[Step, ...],
+    operands: tuple[Operand, ...],
+) -> Choice:
+    """The kernel of a convolution that keeps channels apart, between blocked layouts; there is but one."""
+    taps, width = shape.window[1], shape.target_shape[3]
+    unroll = taps if taps <= WIDEST_UNROLLED else 1
+    # One register for each weight and one for the pixel; the rest are sums.
+    most = min(target.registers - unroll - 1, LARGEST_REGISTER_TILE)
+    tile = -(-width // -(-width // most))
+    window = attributes.stride, attributes.padding, attributes.dilation
+    kernel = DepthwiseConv(*shape, *window, steps, operands, target.lanes, tile, unroll)
+    return Choice((Candidate(kernel, predicted_cycles(kernel)),))
 
 
 class _Problem(NamedTuple):
@@ -208,6 +232,8 @@ def _reads_weights_fast(problem: _Problem) -> bool:
 
 def predicted_cycles(kernel: Conv) -> float:
     """What all of the kernel's work is predicted to take on one core."""
+    if isinstance(kernel, DepthwiseConv):
+        return _depthwise_cycles(kernel)
     return _direct_cycles(kernel) if isinstance(kernel, DirectConv) else _winograd_cycles(kernel)
 
 
@@ -231,6 +257,21 @@ def _direct_cycles(k: DirectConv) -> float:
     return k.extent * k.groups * row + _store_cycles(k)
 
 
+def _depthwise_cycles(k: DepthwiseConv) -> float:
+    whole, rest = divmod(k.target_shape[3], k.tile)
+    runs = k.window[0] * k.window[1] // k.unroll
+    row = sum(
+        runs * _product_cycles(pixels, k.unroll, _columns(k, pixels) + k.unroll) + 2 * pixels
+        for pixels in [k.tile] * whole + [rest] * bool(rest)
+    )
+    return k.extent * row + _far_cycles((k.parameters()["x"].floats + k.parameters()["y"].floats) * 4)
+
+
+def _columns(k: DepthwiseConv, pixels: int) -> int:
+    """Columns of the picture under a run of taps of all pixels of a tile."""
+    return len({t * k.stride[1] + tap * k.dilation[1] for t in range(pixels) for tap in range(k.unroll)})
+
+
 def _winograd_cycles(k: WinogradConv) -> float:
     weights = k.parameters()["u"].floats * 4
     loads = k.batch / (UNROLL if k.by_lane else 1) + k.vectors
@@ -246,7 +287,7 @@ def _winograd_cycles(k: WinogradConv) -> float:
     return products + transforms + _far_cycles(weights + k.scratch * 4, k.extent) + _store_cycles(k)
 
 
-def _store_cycles(k: Conv) -> float:
+def _store_cycles(k: DirectConv | WinogradConv) -> float:
     """The pictures' way through memory, and one store for each run of pixels that is moved to planes."""
     named = k.parameters()
     turned = prod(k.target_shape) // k.shuffle if k.planar else 0

@@ -20,7 +20,15 @@ from dydca.lower.kernels.epilogue import Operand
 from dydca.lower.kernels.move import Move
 from dydca.lower.layout import PLAIN, Layout, picture
 from dydca.lower.legalize import legalize
-from dydca.lower.select_kernels import ConvAttributes, ConvShape, conv_attributes, select_conv, stores_planes
+from dydca.lower.select_kernels import (
+    Choice,
+    ConvAttributes,
+    ConvShape,
+    conv_attributes,
+    select_conv,
+    select_depthwise,
+    stores_planes,
+)
 from dydca.lower.targets import Target
 from dydca.program import Graph, where
 
@@ -147,21 +155,16 @@ class StraightLine:
         shape, channels = self._picture(group.computed), self._picture(group.source)[1]
         layout = self._wanted(group.result, group.shuffle > 1)
         # A register tile that holds all channels can be turned as it is stored; others are moved afterwards.
-        turned = layout.block == 1 and not stores_planes(self.target, shape[1])
+        holds_all = stores_planes(self.target, shape[1]) and not self._is_depthwise(group)
+        turned = layout.block == 1 and not holds_all
         stored = Layout(self.target.lanes, 0) if turned else layout
         weight, attributes = self._weight(group), self._attributes(group)
         source = self._laid_out(
             group.source, 1 if channels <= FEW_CHANNELS else self.target.lanes, max(attributes.padding)
         )
         operands, readings = self._read(group, self.target.lanes)
-        choice = select_conv(
-            self.target,
-            ConvShape(source.layout, self._picture(group.source), stored, shape, self._window(group)),
-            attributes,
-            1 if turned else group.shuffle,
-            tuple(group.steps),
-            operands,
-        )
+        between = ConvShape(source.layout, self._picture(group.source), stored, shape, self._window(group))
+        choice = self._choose(group, between, 1 if turned else group.shuffle, operands)
         kernel = choice.kernel
         constants = [("weight", kernel.pack_weights(weight)), ("bias", kernel.pack_channels(self._bias(group)))]
         reads: list[Value | Weight] = [source, *(Weight(f"{group.root}_{part}", array) for part, array in constants)]
@@ -172,6 +175,12 @@ class StraightLine:
         self.steps.append(Call(kernel, reads, [written], names, str(choice)))
         if turned:
             self._move(written, result, shape, group.shuffle)
+
+    def _choose(self, group: Group, shape: ConvShape, shuffle: int, operands: tuple[Operand, ...]) -> Choice:
+        attributes, steps = self._attributes(group), tuple(group.steps)
+        if self._is_depthwise(group):
+            return select_depthwise(self.target, shape, attributes, steps, operands)
+        return select_conv(self.target, shape, attributes, shuffle, steps, operands)
 
     def _lower_chain(self, group: Group) -> None:
         source, shape = self._values(group.source)[0], self._picture(group.source)
@@ -219,19 +228,28 @@ class StraightLine:
 
     def _window(self, group: Group) -> tuple[int, int]:
         """Height and width of the convolution's kernel."""
-        height, width = self._weight(group).shape[2:]
+        height, width = self._tensor(group).shape[2:]
         return int(height), int(width)
 
-    def _weight(self, group: Group) -> NDArray[np.float32]:
-        """The convolution's weights, groups spread into a dense [O, C, KH, KW]."""
+    def _is_depthwise(self, group: Group) -> bool:
+        """Whether each channel is made of its own one only, and there are enough of them to fill blocks."""
+        outputs, of_group = self._tensor(group).shape[:2]
+        return of_group == 1 and outputs == self._picture(group.source)[1] > FEW_CHANNELS
+
+    def _tensor(self, group: Group) -> Tensor:
+        """The convolution's weights as the network has them, [O, C / groups, KH, KW]."""
         assert group.root is not None
         tensor = self.graph.constant(group.root.args[1])
         if tensor is None:
             got = "weights that depend on an input"
             raise LoweringError("DYD401", "a convolution without constant weights", where=where(group.root), got=got)
-        array = _array(tensor)
+        return tensor
+
+    def _weight(self, group: Group) -> NDArray[np.float32]:
+        """The convolution's weights, groups spread into a dense [O, C, KH, KW] unless it is depthwise."""
+        array = _array(self._tensor(group))
         channels, groups = self._picture(group.source)[1], self._picture(group.source)[1] // array.shape[1]
-        if groups == 1:
+        if groups == 1 or self._is_depthwise(group):
             return array
         dense = np.zeros((array.shape[0], channels, *array.shape[2:]), np.float32)
         of_group = array.shape[0] // groups

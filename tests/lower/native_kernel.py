@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dydca.lower.build import find_compiler
+from dydca.lower.kernels.depthwise import DepthwiseConv
 from dydca.lower.kernels.direct import DirectConv
 from dydca.lower.kernels.epilogue import Operand
 from dydca.lower.kernels.kernel import Kernel, Parameter
@@ -22,7 +23,7 @@ from dydca.lower.targets import find_target
 from dydca.lower.tvm_api import compile_object
 
 Array = NDArray[np.float32]
-Conv = DirectConv | WinogradConv
+Conv = DirectConv | WinogradConv | DepthwiseConv
 
 HOST = find_target("host")
 PAGE = mmap.PAGESIZE
@@ -65,7 +66,7 @@ class NativeConv:
         for begin, end in zip((0, *cuts), (*cuts, self.kernel.extent), strict=True):
             self(begin, end)
         n, o, h, w = self.kernel.target_shape
-        r = self.kernel.shuffle
+        r = 1 if isinstance(self.kernel, DepthwiseConv) else self.kernel.shuffle
         return taken(self.buffers["y"], (n, o // r**2, h * r, w * r), self.kernel.target)
 
     def __call__(self, begin: int, end: int) -> None:
