@@ -28,16 +28,15 @@ def main_job(figures: dict[str, Any]) -> str:
         difference = f"{frame['max_abs_difference']:.1e}"
         rows.append(f"| {name} | {_ms(eager)} | {_ms(ours)} | {_ratio(eager, ours)} | {difference} |")
     for label, patch in figures["patches"].items():
-        eager, ours = (
-            {f"{kind}_ms": patch[f"{who}_{kind}_ms"] for kind in ("min", "median")} for who in ("eager", "dydca")
-        )
+        eager, ours = (_timing(patch, who) for who in ("eager", "dydca"))
         rows.append(f"| patch {label}, 1 thread | {_ms(eager)} | {_ms(ours)} | {_ratio(eager, ours)} | |")
     costs, first, machine = figures["costs"], figures["frames"][0], figures["machine"]
     rows += [
         "",
         f"PSNR-Y of the {first['frames']} stitched frames: bicubic {first['psnr_y_bicubic']:.2f} dB, the network "
         f"{first['psnr_y_dydca']:.2f} dB. Compiling both patches takes {costs['compile_s']:.1f} s, loading and the "
-        f"first call {costs['load_and_first_call_ms']:.1f} ms, a call beyond its kernels {costs['call_overhead_us']:.1f} us.",
+        f"first call {costs['load_and_first_call_ms']:.1f} ms, a call beyond its kernels "
+        f"{costs['call_overhead_us']:.1f} us.",
         f"Times are median (minimum) milliseconds on {machine['processor']}, {machine['cores']} cores, "
         f"{machine['vectors']}, torch {machine['torch']}, load {machine['load']:.1f} at the start.",
     ]
