@@ -102,7 +102,7 @@ def _check(network: Network, module: nn.Module, patches: Iterable[Patch]) -> Non
         inputs = [torch.rand(shape, generator=generator) for shape in patch]
         result = network(*inputs)
         with torch.no_grad():
-            expected = tree_leaves(module(*inputs))
+            expected = [leaf.detach() for leaf in tree_leaves(module(*inputs))]
         pairs = zip(expected, result if isinstance(result, tuple) else (result,), strict=True)
         worst = max(_mean_difference(want.nan_to_num(), have.nan_to_num()) for want, have in pairs)
         if not worst <= MEAN_TOLERANCE:
@@ -122,6 +122,7 @@ def _manifest(
         "target": {"name": target.name, "triple": target.triple, "cpu": target.cpu, "features": list(target.requires)},
         "inputs": [tensor.name for tensor in program.inputs],
         "outputs": list(program.outputs),
+        "single": program.single,
         "routes": {route.name: route.predicate for route in program.routes},
         "patches": [
             {

@@ -137,7 +137,7 @@ def _slice_operands(context: Context, node: Node) -> Iterable[Node] | None:
 
 def _slice(context: Context, node: Node, forms: Forms) -> Affine:
     if _axis(context, node) < 0:
-        return forms[node.args[0]]
+        return _move(context, node, forms)
     operand, pads = forms[node.args[0]], _cut(context, node)  # type: ignore[index]
     assert pads is not None
     return operand.padded(pads, torch.zeros_like(operand.bias))

@@ -30,7 +30,8 @@ class Network:
     Args:
         library: The shared library, its bytes or its path.
         manifest: ``target`` ``{"triple": str, "features"?: [names as in /proc/cpuinfo]}`` and ``patches``
-            ``[{"route": str, "inputs": [shape, ...], "outputs": [shape, ...]}, ...]``; anything else is kept as it is.
+            ``[{"route": str, "inputs": [shape, ...], "outputs": [shape, ...]}, ...]``; ``single`` false if forward returns
+            a tuple of one; anything else is kept as it is.
         report: What `report` returns.
         report_data: The same as JSON text, kept for `save`.
         threads: 1..64, the caller's own among them; by default one per processor this process may use.
@@ -93,7 +94,7 @@ class Network:
                 or not aligned is copied. None is changed, none keeps a gradient. Values are taken as finite.
 
         Returns:
-            The output, of the same library as the first input; a tuple if there are several.
+            The output, of the same library as the first input; a tuple if forward returns one.
 
         Raises:
             RunError: DYD602 not float32, DYD603 wrong rank, DYD604 no array or wrong number, DYD606 closed.
@@ -106,7 +107,11 @@ class Network:
                 raise RunError("DYD605", "the run failed", got=self._library.last_error(self._net))
         finally:
             call.release()
-        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+        return self._result(outputs)
+
+    def _result(self, outputs: list[T]) -> T | tuple[T, ...]:
+        """What the network's own forward would return: a bare tensor, or a tuple, be it of one."""
+        return outputs[0] if len(outputs) == 1 and self._manifest.get("single", True) else tuple(outputs)
 
     def run_many(self, patches: Sequence[T | tuple[T, ...]]) -> list[T | tuple[T, ...]]:
         """Run many patches, one to a thread, the longest first.
@@ -128,7 +133,7 @@ class Network:
                 call, kinds = self._lease(inputs)
                 calls.append(call)
                 outputs: list[T] = call.fill(kinds, inputs)
-                results.append(outputs[0] if len(outputs) == 1 else tuple(outputs))
+                results.append(self._result(outputs))
             if calls and self._library.run_many(calls[0].arguments[0], [(call.inputs, call.outputs) for call in calls]):
                 raise RunError("DYD605", "the run failed", got=self._library.last_error(self._net))
         finally:

@@ -131,6 +131,7 @@ CASES: dict[str, tuple[Callable[[Any, Tensor], Any], list[nn.Module], tuple[int,
     "frame write": (frame_write, [conv(3, 16, 1, padding=0)], (1, 3, 10, 12)),
     "several outputs": (lambda m, x: (m[0](x), m[0](x) + 1, x), [conv(3, 16)], (1, 3, 10, 12)),
     "one output twice": (lambda m, x: (lambda y: (y, y))(m[0](x)), [conv(3, 16)], (1, 3, 10, 12)),
+    "tuple of one": (lambda m, x: (m[0](x),), [conv(3, 16)], (1, 3, 10, 12)),
     "input as output": (lambda m, x: x, [], (1, 3, 10, 12)),
     "constant as output": (lambda m, x: (x + 1, m[0].weight), [conv(3, 4)], (1, 3, 6, 7)),
     "sums": (lambda m, x: (x.mean((2, 3)), x.var((2, 3), unbiased=False), x.sum()), [], (2, 3, 10, 12)),
@@ -178,6 +179,7 @@ def test_computes_what_eager_computes(case: str) -> None:
         expected = model(x.clone())
     with dydca.compile(model, [shape], threads=1) as network:
         result = network(x)
+    assert isinstance(result, tuple) == isinstance(expected, tuple)
     got = result if isinstance(result, tuple) else (result,)
     pairs = zip(expected if isinstance(expected, tuple) else (expected,), got, strict=True)
     for want, have in pairs:

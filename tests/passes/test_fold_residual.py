@@ -13,7 +13,7 @@ from dydca.models.abpn import ABPN, ABPNEquivalent
 from dydca.models.ecbsr import ECBSR, ECBSREquivalent, ECBSRMerged
 from dydca.models.etds import ETDS, ETDSOnlyET
 from dydca.models.weights import load_weights
-from dydca.passes import FoldResidual, Outcome, SinkShuffle, plain_passes, run_passes
+from dydca.passes import FoldClip, FoldResidual, Outcome, SinkShuffle, plain_passes, run_passes
 from dydca.passes.nonnegative import is_nonnegative
 from tests.passes.blocks import prepared, scrambled
 from tests.passes.checking import as_program, check_pass, outputs_of
@@ -115,6 +115,12 @@ def test_the_training_form_comes_to_the_same_chain() -> None:
     outcome, error = plain(network)
     assert outcome.reports[-1].ops_after == {"conv2d": 3, "pixel_shuffle": 1, "prelu": 1, "relu": 2}
     assert error < 2e-4
+
+
+def test_a_clip_to_any_bounds_becomes_two_relus() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Hardtanh(-0.25, 0.5))
+    ops = {"hardtanh": 0, "relu": 2, "rsub": 2, "add": 1}
+    check_pass(scrambled(network), *prepared(FoldClip(align=2)), ops=ops)
 
 
 class Behind(nn.Module):

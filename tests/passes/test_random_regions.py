@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import sympy
 import torch
@@ -42,7 +43,8 @@ class Region:
 
     def add(self, operator: object, *args: object) -> fx.Node:
         node = self.b.call(operator, *args)
-        values = fx.map_arg(list(args), self._zeros)
+        given: Any = args
+        values = fx.map_arg(given, self._zeros)
         self.sizes[node] = tuple(operator(*values).shape)  # type: ignore[operator]
         return node
 
