@@ -30,8 +30,8 @@ class Network:
     Args:
         library: The shared library, its bytes or its path.
         manifest: ``target`` ``{"triple": str, "features"?: [names as in /proc/cpuinfo]}`` and ``patches``
-            ``[{"route": str, "inputs": [shape, ...], "outputs": [shape, ...]}, ...]``; ``single`` false if forward returns
-            a tuple of one; anything else is kept as it is.
+            ``[{"route": str, "inputs": [shape, ...], "outputs": [shape, ...]}, ...]``; ``single`` false if
+            forward returns a tuple of one; anything else is kept as it is.
         report: What `report` returns.
         report_data: The same as JSON text, kept for `save`.
         threads: 1..64, the caller's own among them; by default one per processor this process may use.

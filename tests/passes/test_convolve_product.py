@@ -1,3 +1,5 @@
+"""Products with a constant matrix become 1x1 convolutions, exactly."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -83,13 +83,9 @@ def test_the_published_dual_stream_converts_within_the_authors_error() -> None:
 
 # parameters after the transformation, models.md section 2.5
 COUNTS: dict[str, tuple[Build, int]] = {
-    "etds_t_x2": (lambda: ETDS(2, 5, 16), 13_944),
     "etds_t_x3": (lambda: ETDS(3, 5, 16), 16_920),
     "etds_m_x4": (lambda: ETDS(4, 6, 32), 72_608),
-    "etds_l_x2": (lambda: ETDS(2, 7, 48), 152_184),
-    "ecbsr_16_x2": (lambda: ECBSRMerged(2, 4, 16), 17_468),
     "ecbsr_32_x3": (lambda: ECBSRMerged(3, 4, 32), 57_900),
-    "abpn_28_x2": (lambda: ABPN(2, 4, 28), 44_408),
     "abpn_28_x4": (lambda: ABPN(4, 4, 28, nearest=True), 77_780),
     "abpn_40_x3": (lambda: ABPN(3, 6, 40), 126_350),
 }

@@ -20,15 +20,13 @@ aten = torch.ops.aten
 
 SHAPE = (2, 6, 9, 11)
 MINIMAL: dict[str, tuple[Callable[[], nn.Module], dict[str, int]]] = {
-    "ecb": (lambda: ECB(6, 8), {"conv2d": 1, "prelu": 1}),
-    "ecb_with_identity": (lambda: ECB(6, 6, "linear", identity=True), {"conv2d": 1}),
+    "ecb": (lambda: ECB(6, 6, identity=True), {"conv2d": 1, "prelu": 1}),
     "rt4ksr": (lambda: ResBlock(6), {"conv2d": 1}),
     "rep_vgg": (rep_vgg, {"conv2d": 1, "relu": 1}),
     "ac_net": (ac_net, {"conv2d": 1, "relu": 1}),
     "dbb": (dbb, {"conv2d": 1, "relu": 1}),
     "mobile_one": (mobile_one, {"conv2d": 2, "relu": 2}),
     "batch_norm": (lambda: conv_norm(6, 4, 3), {"conv2d": 1}),
-    "chain_of_blocks": (lambda: nn.Sequential(rep_vgg(), ac_net(), rep_vgg()), {"conv2d": 3, "relu": 3}),
 }
 
 

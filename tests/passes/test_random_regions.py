@@ -151,7 +151,7 @@ def regions(draw: st.DrawFn) -> Program:
     return program
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(regions())
 def test_values_stay(program: Program) -> None:
     outcome = run_passes(program, merging(), verify=True)

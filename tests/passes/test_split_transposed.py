@@ -1,3 +1,5 @@
+"""Transposed convolutions become sub-pixel convolutions, exactly."""
+
 from __future__ import annotations
 
 import pytest
