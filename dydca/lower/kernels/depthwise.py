@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dydca.lower.kernels.epilogue import Operand, Step, apply
-from dydca.lower.kernels.kernel import Kernel, Parameter, aligned
+from dydca.lower.kernels.kernel import ConvKernel, Parameter, aligned
 from dydca.lower.layout import Layout
 from dydca.lower.tvm_api import PrimFunc, T, fma, kernel, register
 
 
 @dataclass(frozen=True)
-class DepthwiseConv(Kernel):
+class DepthwiseConv(ConvKernel):
     """``y = epilogue(conv2d(x, w, groups=C) + b)`` with as many channels out as in.
 
     Attributes:
@@ -89,12 +89,6 @@ class DepthwiseConv(Kernel):
         whole = np.zeros((self.padded_channels, *self.window), np.float32)
         whole[: len(weight)] = weight[:, 0]
         return np.ascontiguousarray(whole.reshape(self.blocks, self.lanes, *self.window).transpose(0, 2, 3, 1))
-
-    def pack_channels(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """One value per channel, zeros beyond the last."""
-        whole = np.zeros(self.padded_channels, np.float32)
-        whole[: values.size] = values.reshape(-1)
-        return whole
 
 
 class _Emitter:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dydca.lower.kernels.epilogue import Operand, Step, apply
-from dydca.lower.kernels.kernel import Kernel, Parameter, aligned, callers
+from dydca.lower.kernels.kernel import ConvKernel, Parameter, aligned, callers
 from dydca.lower.layout import Layout
 from dydca.lower.tvm_api import PrimFunc, T, fma, kernel, register
 
@@ -23,7 +23,7 @@ L1_WEIGHTS = 24 * 1024
 
 
 @dataclass(frozen=True)
-class DirectConv(Kernel):
+class DirectConv(ConvKernel):
     """``y = epilogue(conv2d(x, w) + b)``.
 
     Attributes:
@@ -132,12 +132,6 @@ class DirectConv(Kernel):
         whole[:o, :c] = weight
         split = whole.reshape(self.groups, self.vectors, self.lanes, self.passes, self.depth, kh, kw)
         return np.ascontiguousarray(split.transpose(0, 3, 5, 6, 4, 1, 2))
-
-    def pack_channels(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """One value per output channel, zeros beyond the last."""
-        whole = np.zeros(self.padded_channels, np.float32)
-        whole[: values.size] = values.reshape(-1)
-        return whole
 
 
 class _Emitter:

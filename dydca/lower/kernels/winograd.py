@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dydca.lower.kernels.epilogue import Operand, Step
-from dydca.lower.kernels.kernel import Kernel, Parameter, aligned, callers
+from dydca.lower.kernels.kernel import ConvKernel, Parameter, aligned, callers
 from dydca.lower.kernels.winograd_loops import UNROLL, Emitter, Scratch
 from dydca.lower.kernels.winograd_points import TAPS, transforms
 from dydca.lower.kernels.winograd_transform import input_work, output_work
@@ -24,7 +24,7 @@ from dydca.lower.tvm_api import PrimFunc, kernel
 
 
 @dataclass(frozen=True)
-class WinogradConv(Kernel):
+class WinogradConv(ConvKernel):
     """``y = epilogue(conv2d(x, w) + b)`` for 3 x 3 windows with stride and dilation 1.
 
     Attributes:
@@ -142,9 +142,3 @@ class WinogradConv(Kernel):
         whole[:, :, :o, :c] = np.einsum("ij,ocjk,lk->iloc", g, weight.astype(np.float64), g)
         split = whole.reshape(self.points**2, self.groups, self.vectors, self.lanes, self.channels)
         return np.ascontiguousarray(split.transpose(0, 1, 4, 2, 3), np.float32)
-
-    def pack_channels(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """One value per output channel, zeros beyond the last."""
-        whole = np.zeros(self.padded_channels, np.float32)
-        whole[: values.size] = values.reshape(-1)
-        return whole
