@@ -30,8 +30,8 @@ class _Merge:
 
     @property
     def pays(self) -> bool:
-        """No more multiply-adds, and less of something."""
-        return self.rank > (0, 0)
+        """No more of either, and less of one."""
+        return min(self.rank) >= 0 and max(self.rank) > 0
 
 
 class MergeLinear(Pass):
