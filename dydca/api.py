@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from dydca.lower.build import build_library
 from dydca.lower.lower import lower
 from dydca.lower.plan import Entry, write_plan
 from dydca.lower.targets import Target, find_target
-from dydca.passes import Variant, default_passes, run_passes
+from dydca.passes import Pass, Variant, default_passes, run_passes
 from dydca.program import Program
 from dydca.report import explain_program
 from dydca.report.compiled import CompiledReport, describe_programs
@@ -34,7 +35,9 @@ def compile(
     example_inputs: Sequence[Tensor] | None = None,
     target: str = "host",
     threads: int | None = None,
+    passes: Sequence[Pass] | None = None,
     verify: bool = False,
+    dump: str | Path | None = None,
 ) -> Network:
     """Compiles a network for exactly the declared patches.
 
@@ -44,7 +47,9 @@ def compile(
         example_inputs: One tensor per input, where element types or channels cannot be told otherwise.
         target: A name of `dydca.lower.targets`; ``host`` is this machine.
         threads: Of the returned network, 1..64; by default one per processor.
+        passes: Run in this order; by default `dydca.passes.default_passes`.
         verify: Executes the graph before and after every pass on every route and patch.
+        dump: Folder for every graph as text after every pass.
 
     Returns:
         A callable from float32 tensors to float32 tensors. Inputs must be free of NaN; values are not checked.
@@ -55,7 +60,8 @@ def compile(
     processor = find_target(target)
     program = capture(model, patch_shapes, example_inputs)
     analysis = explain_program(program, type(model).__name__, dict(_parameters(model)))
-    outcome = run_passes(program, default_passes(), verify=verify or "fast")
+    chosen = default_passes() if passes is None else passes
+    outcome = run_passes(program, chosen, verify=verify or "fast", dump=None if dump is None else Path(dump))
     by_patch: dict[Patch, list[Variant]] = {}
     for variant in outcome.variants:
         by_patch.setdefault(variant.patch, []).append(variant)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from dydca import __version__
 from dydca.analyze import main as analyze
-from dydca.analyze import model_arguments
-from dydca.errors import CODES, DydcaError, UsageError
+from dydca.commands import compile, errors, fuzz
+from dydca.errors import DydcaError
+
+FAMILIES = (compile, fuzz, errors)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,48 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dydca {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     commands.add_parser("analyze", help="routes, shapes and costs of a network", add_help=False)
-    compiled = commands.add_parser("compile", help="compile a network into a .dydca file", parents=[model_arguments()])
-    compiled.add_argument("--target", default="host", help="the processor; host is this machine")
-    compiled.add_argument("-o", "--output", required=True, metavar="FILE.dydca")
-    compiled.set_defaults(run=_compile)
-    errors = commands.add_parser("errors", help="explain an error code")
-    errors.add_argument("code", nargs="?", help="e.g. DYD601; without it, all codes")
-    errors.set_defaults(run=_errors)
-    fuzz = commands.add_parser("fuzz", help="check the compiler against PyTorch on random networks")
-    fuzz.add_argument("what", choices=["compile"])
-    fuzz.add_argument("--n", type=int, default=100, help="how many networks")
-    fuzz.add_argument("--seed", type=int, default=0, help="of the first one")
-    fuzz.add_argument("--seconds", type=float, default=float("inf"), help="begin no further network after this time")
-    fuzz.add_argument("--output", metavar="FOLDER", help="write a minimised script for every fault")
-    fuzz.set_defaults(run=_fuzz)
+    for family in FAMILIES:
+        family.add_to(commands)
     return parser
-
-
-def _compile(options: argparse.Namespace) -> None:
-    from dydca.api import compile
-    from dydca.capture.files import read_model
-
-    model = read_model(options.model, allow=options.allow, trust_pickle=options.trust_pickle)
-    with compile(model, options.patch, target=options.target, threads=1) as network:
-        network.save(options.output)
-        print(network.report())
-
-
-def _fuzz(options: argparse.Namespace) -> int:
-    from dydca.fuzz.session import fuzz_compile
-
-    folder = None if options.output is None else Path(options.output)
-    return int(fuzz_compile(options.n, options.seed, folder, options.seconds) > 0)
-
-
-def _errors(options: argparse.Namespace) -> None:
-    if options.code is None:
-        print("\n".join(f"{code}  {explanation.meaning}" for code, explanation in CODES.items()))
-        return
-    code = options.code.upper()
-    if code not in CODES:
-        raise UsageError("DYD901", "there is no such code", got=options.code, want="one that `dydca errors` lists")
-    print(f"{code}\n{CODES[code].meaning}\n{CODES[code].remedy}")
 
 
 if __name__ == "__main__":

@@ -47,8 +47,8 @@ CODES: dict[str, Explanation] = {
         "Declare patches the operator accepts, or pad them before the network.",
     ),
     "DYD301": Explanation(
-        "The order of the passes is not possible: a pass names another in `after` that follows it or is absent.",
-        "Reorder the passes so that each comes after those it names.",
+        "The order of the passes is not possible: a pass names one in `after` or `before` that is elsewhere.",
+        "Reorder the passes so that each comes after and before those it names; the message lists what is absent.",
     ),
     "DYD302": Explanation(
         "A pass left a graph that is not well formed or whose outputs have other shapes or types than before.",
@@ -57,6 +57,14 @@ CODES: dict[str, Explanation] = {
     "DYD303": Explanation(
         "A pass changed the values the network computes beyond the stated tolerance.",
         "This is a fault of the pass; leave it out with passes=..., and report it.",
+    ),
+    "DYD304": Explanation(
+        "The passes of installed packages cannot be put in order, because what they ask for goes round in a circle.",
+        "Change `after` and `before` of the named passes, or uninstall one of the packages.",
+    ),
+    "DYD305": Explanation(
+        "An installed package that extends dydca cannot be used.",
+        "Repair or uninstall the package; the message names it and quotes its error.",
     ),
     "DYD401": Explanation(
         "An operator cannot be lowered to native code.",
@@ -166,7 +174,7 @@ class ShapeError(DydcaError):
 
 
 class PassError(DydcaError):
-    """DYD3xx: a pass broke its contract."""
+    """DYD3xx: a pass, or another part that a package adds, broke its contract."""
 
 
 class LoweringError(DydcaError):

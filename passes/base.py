@@ -1,6 +1,6 @@
 """The contract of a pass: what it looks at, what it puts in place, and how it refuses.
 
-A pass is its algebra plus its refusals. The runner (`dydca.passes.runner`) does the rest: it walks the graph to a
+A pass is its algebra plus its refusals. The runner (`dydca.passes.running`) does the rest: it walks the graph to a
 fixpoint, counts, checks the order, keeps the facts current and proves the result.
 """
 
@@ -39,12 +39,14 @@ class Pass:
         name: The name of the pass's file, unless the class states another; used in `after`, reports and flags.
         root: Names of the operators the pass looks at (``conv2d`` for ``aten.conv2d.default``); empty for all.
         after: Names of passes that must have run before this one.
+        before: Names of passes that must run after this one.
         per_patch: This pass, and all that follow it, run on one graph per declared patch, where sizes are numbers.
     """
 
     name: ClassVar[str]
     root: ClassVar[tuple[str, ...]] = ()
     after: ClassVar[tuple[str, ...]] = ()
+    before: ClassVar[tuple[str, ...]] = ()
     per_patch: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:

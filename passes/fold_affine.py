@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.fx import Node
 
 from dydca.analysis.facts import Facts
-from dydca.passes.affine import Affine, Pads
 from dydca.passes.base import Miss, Pass
-from dydca.passes.linear_context import Context
-from dydca.passes.linear_rules import form, linear_operands
-from dydca.passes.linear_windows import conv_pads, dense
+from dydca.passes.linear.affine import Affine, Pads
+from dydca.passes.linear.context import Context
+from dydca.passes.linear.rules import form, linear_operands
+from dydca.passes.linear.windows import conv_pads, dense
 from dydca.program import Graph, arguments, op_name
 
 aten = torch.ops.aten

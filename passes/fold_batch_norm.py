@@ -7,7 +7,7 @@ from torch.fx import Node
 
 from dydca.analysis.facts import Facts
 from dydca.passes.base import Miss, Pass
-from dydca.passes.linear_arithmetic import norm_rows
+from dydca.passes.linear.arithmetic import norm_rows
 from dydca.program import Graph, op_name
 
 aten = torch.ops.aten

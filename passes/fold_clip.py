@@ -7,8 +7,8 @@ from torch.fx import Node
 
 from dydca.analysis.facts import Facts
 from dydca.passes.base import Miss, Pass
-from dydca.passes.linear_context import Context
-from dydca.passes.linear_rules import linear_operands
+from dydca.passes.linear.context import Context
+from dydca.passes.linear.rules import linear_operands
 from dydca.program import Graph, arguments, op_name
 
 aten = torch.ops.aten

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.fx import Node
 
 from dydca.analysis.facts import Facts
-from dydca.passes.affine import Affine, NotAffine, Window, aligned, stacked
 from dydca.passes.base import Miss, Pass
-from dydca.passes.layers import ACTIVATIONS, Chain, Layer, chain_to
-from dydca.passes.linear_regions import LinearRegions, channels_of
+from dydca.passes.linear.affine import Affine, NotAffine, Window, aligned, stacked
+from dydca.passes.linear.layers import ACTIVATIONS, Chain, Layer, chain_to
+from dydca.passes.linear.regions import LinearRegions, channels_of
 from dydca.passes.nonnegative import is_nonnegative
 from dydca.program import Graph, arguments, op_name
 

@@ -8,7 +8,7 @@ from torch.fx import Node
 
 from dydca.analysis.facts import Facts
 from dydca.passes.base import Miss, Pass
-from dydca.passes.painted_frames import WRITES, Painting, painted
+from dydca.passes.linear.frames import WRITES, Painting, painted
 from dydca.program import Graph, op_name
 
 aten = torch.ops.aten

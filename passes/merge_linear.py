@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from torch.fx import Node
 
 from dydca.analysis.facts import Facts
-from dydca.passes.affine import NotAffine
 from dydca.passes.base import Miss, Pass
-from dydca.passes.convolution import Convolution
-from dydca.passes.linear_regions import LinearRegions, Region
+from dydca.passes.linear.affine import NotAffine
+from dydca.passes.linear.convolution import Convolution
+from dydca.passes.linear.regions import LinearRegions, Region
 from dydca.program import Graph
 
 
@@ -37,7 +37,7 @@ class _Merge:
 class MergeLinear(Pass):
     """``t = K * x + b`` for any t that linear operators make of x, where one convolution costs no more than they do.
 
-    Each operator's rule (`linear_rules`) turns the affine forms of its operands into its own, in float64:
+    Each operator's rule (`linear.rules`) turns the affine forms of its operands into its own, in float64:
     ``K2 * (K1 * x + b1) + b2 = (K2 K1) * x + (sum K2) b1 + b2``, sums add kernels, norms scale them, and so on. The
     result is rounded once. Borders are exact: a zero-padded operand must have the form's own value, which beyond the
     picture is its bias, so 1x1 convolutions merge into a padded one if they have no bias or their frame was set to

@@ -15,18 +15,8 @@ from torch.fx import Node
 from dydca.analysis.facts import Facts
 from dydca.errors import FileError, PassError
 from dydca.models import DynamicWDSR, WeightNormConv2d
-from dydca.passes import (
-    PIPELINE,
-    Difference,
-    DropIdentity,
-    FoldConstants,
-    Miss,
-    Pass,
-    SpecializeShapes,
-    default_passes,
-    run_passes,
-)
-from dydca.passes.proof import small_patch
+from dydca.passes import Difference, FoldConstants, Miss, Pass, SpecializeShapes, default_passes, run_passes
+from dydca.passes.running.proof import small_patch
 from dydca.program import Graph, Guard, Program
 from tests.passes.checking import SHAPE, Builder, as_program, check_pass, program_of
 
@@ -163,29 +153,6 @@ def test_constants_that_are_not_there_are_caught() -> None:
     with pytest.raises(PassError) as caught:
         run_passes(relu_net(), [as_pass(forgets, "mul")])
     assert caught.value.code == "DYD302"
-
-
-def test_every_unmet_pair_of_the_order_is_listed() -> None:
-    class Late(Pass):
-        name = "late"
-        after = ("fold_constants", "specialize_shapes", "never")
-
-    with pytest.raises(PassError) as caught:
-        run_passes(relu_net(), [Late(), FoldConstants(), DropIdentity()])
-    assert caught.value.code == "DYD301"
-    assert caught.value.want == [
-        "late after fold_constants",
-        "late after specialize_shapes (absent)",
-        "late after never (absent)",
-        "drop_identity after merge_reshape (absent)",
-    ]
-
-
-def test_the_default_order_is_possible_and_names_are_those_of_the_files() -> None:
-    folder = Path(__file__).parents[2] / "passes"
-    assert all((folder / f"{pass_.name}.py").is_file() for pass_ in PIPELINE)
-    assert all(pass_.__doc__ for pass_ in PIPELINE)
-    run_passes(relu_net(), default_passes())
 
 
 def test_misses_and_unmet_requirements_are_reported_with_their_reason() -> None:

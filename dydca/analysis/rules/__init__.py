@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
 
 from dydca.analysis.rules import (
     conv,
@@ -21,6 +20,7 @@ from dydca.analysis.rules import (
     views,
 )
 from dydca.analysis.rules.registry import RULES, Rule, assumptions, require, rule
+from dydca.extensions import offered
 
 __all__ = [
     "Rule", "assumptions", "conv", "creation", "elementwise", "joining", "linear", "load_rules", "normalization",
@@ -31,6 +31,5 @@ __all__ = [
 @cache
 def load_rules() -> dict[object, Rule]:
     """All rules, those of installed packages included; these register under the entry point ``dydca.rules``."""
-    for entry in entry_points(group="dydca.rules"):
-        entry.load()
+    offered("dydca.rules")  # importing them registers
     return RULES

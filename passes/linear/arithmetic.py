@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from dydca.passes.affine import Affine
-from dydca.passes.linear_context import Context, Forms, Rule
+from dydca.passes.linear.affine import Affine
+from dydca.passes.linear.context import Context, Forms, Rule
 from dydca.program import Graph, arguments, op_name
 
 

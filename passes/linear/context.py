@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from dydca.analysis.facts import Facts
-from dydca.passes.affine import Affine
+from dydca.passes.linear.affine import Affine
 from dydca.program import Graph
 
 Forms = Mapping[Node, Affine]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from torch.fx import Node
 
-from dydca.passes import linear_arithmetic, linear_channels, linear_windows
-from dydca.passes.affine import Affine
-from dydca.passes.linear_context import Context, Forms, Rule
+from dydca.passes.linear import arithmetic, channels, windows
+from dydca.passes.linear.affine import Affine
+from dydca.passes.linear.context import Context, Forms, Rule
 from dydca.program import op_name
 
-RULES: dict[str, Rule] = linear_windows.RULES | linear_arithmetic.RULES | linear_channels.RULES
+RULES: dict[str, Rule] = windows.RULES | arithmetic.RULES | channels.RULES
 """By the operator's name."""
 
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, fx
 from torch.fx import Node
 
-from dydca.passes.affine import Affine, Pads, stacked
-from dydca.passes.linear_arithmetic import norm_rows
-from dydca.passes.linear_context import Context, Forms, Rule
+from dydca.passes.linear.affine import Affine, Pads, stacked
+from dydca.passes.linear.arithmetic import norm_rows
+from dydca.passes.linear.context import Context, Forms, Rule
 from dydca.program import arguments, op_name
 
 _BATCH, _HEIGHT, _WIDTH = 2, 2, 3

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dydca.errors import FileError, PassError
+from dydca.errors import FileError
 from dydca.passes.base import Pass
-from dydca.passes.proof import ExecutionProof, StructureProof, Verify
-from dydca.passes.report import PassReport, misses_as_data
-from dydca.passes.rewriting import rewrite_to_rest
-from dydca.passes.sharing import share_constants
-from dydca.passes.subject import Subject, Variant
+from dydca.passes.running.order import check_order
+from dydca.passes.running.proof import ExecutionProof, StructureProof, Verify
+from dydca.passes.running.report import PassReport, misses_as_data
+from dydca.passes.running.rewriting import rewrite_to_rest
+from dydca.passes.running.sharing import share_constants
+from dydca.passes.running.subject import Subject, Variant
 from dydca.program import Program
 
 
@@ -58,23 +59,6 @@ def run_passes(
         treated = _apart(program, False, dump)
     share_constants([treatment.subject.graph for treatment in treated])
     return Outcome(tuple(treatment.subject.variant() for treatment in treated), tuple(reports))
-
-
-def check_order(passes: Sequence[Pass]) -> None:
-    """Checks that each pass comes after those it names.
-
-    Raises:
-        PassError: DYD301, listing every pair that is not met.
-    """
-    names = [pass_.name for pass_ in passes]
-    unmet = [
-        f"{pass_.name} after {wanted}" + ("" if wanted in names else " (absent)")
-        for position, pass_ in enumerate(passes)
-        for wanted in pass_.after
-        if wanted not in names[:position]
-    ]
-    if unmet:
-        raise PassError("DYD301", "the order of the passes is not possible", got=names, want=list(dict.fromkeys(unmet)))
 
 
 def _apart(program: Program, verify: Verify, dump: Path | None) -> list[_Treatment]:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, fx
 
 from dydca.errors import PassError
-from dydca.passes.report import Difference
-from dydca.passes.subject import Subject
+from dydca.passes.running.report import Difference
+from dydca.passes.running.subject import Subject
 from dydca.program import Graph, Program, Route
 from dydca.shapes import Patch, patch_label
 

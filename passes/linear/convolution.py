@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from dydca.passes.affine import NO_PADS, Pads, Window
+from dydca.passes.linear.affine import NO_PADS, Pads, Window
 from dydca.program import Graph
 
 aten = torch.ops.aten

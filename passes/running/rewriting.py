@@ -9,8 +9,8 @@ from torch.fx import Node
 from dydca.analysis.facts import Fact, Facts
 from dydca.errors import DydcaError, PassError
 from dydca.passes.base import Miss, Pass
-from dydca.passes.proof import check_form
-from dydca.passes.subject import Subject
+from dydca.passes.running.proof import check_form
+from dydca.passes.running.subject import Subject
 from dydca.program import Graph, where
 
 ROUNDS_LIMIT = 64

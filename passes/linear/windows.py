@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from dydca.passes.affine import NO_PADS, Affine, Pads, stacked
-from dydca.passes.linear_context import Context, Forms, Rule
+from dydca.passes.linear.affine import NO_PADS, Affine, Pads, stacked
+from dydca.passes.linear.context import Context, Forms, Rule
 from dydca.program import arguments
 
 

@@ -9,9 +9,9 @@ from math import prod
 from torch.fx import Node
 
 from dydca.analysis.facts import Facts
-from dydca.passes.affine import Affine, NotAffine
-from dydca.passes.linear_context import Context
-from dydca.passes.linear_rules import form, linear_operands
+from dydca.passes.linear.affine import Affine, NotAffine
+from dydca.passes.linear.context import Context
+from dydca.passes.linear.rules import form, linear_operands
 from dydca.program import Graph, op_name
 
 _BASES_LIMIT = 48

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch.fx import Node
 
-from dydca.passes.affine import Affine, NotAffine
-from dydca.passes.linear_regions import LinearRegions
+from dydca.passes.linear.affine import Affine, NotAffine
+from dydca.passes.linear.regions import LinearRegions
 from dydca.program import op_name
 
 ACTIVATIONS = ("relu", "prelu", "leaky_relu")

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from dydca.analysis.facts import Facts
-from dydca.passes.affine import Pads
+from dydca.passes.linear.affine import Pads
 from dydca.program import Graph, arguments, op_name
 
 WRITES = ("slice_scatter", "select_scatter")

@@ -1,0 +1,1 @@
+"""The algebra of linear operators, on which several passes stand; no pass lies here."""
