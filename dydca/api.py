@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from math import inf
 from pathlib import Path
 
 import torch
@@ -14,8 +15,9 @@ from torch.utils._pytree import tree_leaves
 from dydca.capture.capture import PatchShapes, capture, own_copy
 from dydca.errors import LoweringError
 from dydca.lower.build import build_library
+from dydca.lower.calls import Calls, TensorType
 from dydca.lower.lower import lower
-from dydca.lower.plan import Entry, write_plan
+from dydca.lower.plan import write_plan
 from dydca.lower.targets import Target, find_target
 from dydca.passes import Pass, Variant, default_passes, run_passes
 from dydca.program import Program
@@ -52,7 +54,7 @@ def compile(
         dump: Folder for every graph as text after every pass.
 
     Returns:
-        A callable from float32 tensors to float32 tensors. Inputs must be free of NaN; values are not checked.
+        A callable from tensors to tensors. Inputs must be free of NaN; values are not checked.
 
     Raises:
         CaptureError, ShapeError, PassError, LoweringError, BuildError: see `dydca.errors`.
@@ -65,21 +67,21 @@ def compile(
     by_patch: dict[Patch, list[Variant]] = {}
     for variant in outcome.variants:
         by_patch.setdefault(variant.patch, []).append(variant)
-    entries = [_entry(program, patch, variants, processor) for patch, variants in by_patch.items()]
+    entries = [_entry(patch, variants, processor) for patch, variants in by_patch.items()]
     manifest = _manifest(program, list(by_patch.values()), entries, processor)
     plan = write_plan(entries, manifest)
     library = build_library(plan, processor)
     report = CompiledReport(
         analysis,
         outcome.reports,
-        describe_programs([entry.calls for entry in entries], plan.arenas),
+        describe_programs(entries, plan.arenas),
         len(plan.kernels),
         len(library),
         len(plan.weights),
     )
     network = Network(library, manifest, str(report), json.dumps(report.to_dict()), threads)
     try:
-        _check(network, own_copy(model), by_patch)
+        _check(network, own_copy(model), entries)
     except BaseException:
         network.close()
         raise
@@ -90,52 +92,71 @@ def _parameters(model: nn.Module | ExportedProgram) -> Iterable[tuple[str, Tenso
     return model.named_parameters() if isinstance(model, nn.Module) else model.state_dict.items()
 
 
-def _entry(program: Program, patch: Patch, variants: Sequence[Variant], target: Target) -> Entry:
+def _entry(patch: Patch, variants: Sequence[Variant], target: Target) -> Calls:
     route = "_".join(variant.route.name for variant in variants[:3])
-    name = f"{route}_{patch_label(patch).replace('+', '_')}"
-    calls = lower(variants, name, target)
-    first = variants[0]
-    return Entry(calls, patch, tuple(map(first.facts.shape, first.graph.outputs[: len(program.outputs)])))
+    return lower(variants, f"{route}_{patch_label(patch).replace('+', '_')}", target)
 
 
-def _check(network: Network, module: nn.Module, patches: Iterable[Patch]) -> None:
+def _check(network: Network, module: nn.Module, entries: Iterable[Calls]) -> None:
     """Runs every patch once beside the user's own network: whatever went wrong, no wrong picture leaves the compiler.
 
     The mean decides, not the maximum: a comparison on the way may fall differently by rounding on single pixels.
     """
     generator = torch.Generator().manual_seed(0)
-    for patch in patches:
-        inputs = [torch.rand(shape, generator=generator) for shape in patch]
+    for entry in entries:
+        inputs = [_random(tensor, generator) for tensor in entry.inputs]
         result = network(*inputs)
         with torch.no_grad():
             expected = [leaf.detach() for leaf in tree_leaves(module(*inputs))]
         pairs = zip(expected, result if isinstance(result, tuple) else (result,), strict=True)
-        worst = max(_mean_difference(want.nan_to_num(), have.nan_to_num()) for want, have in pairs)
+        worst = max(_mean_difference(want.double().nan_to_num(), have.double().nan_to_num()) for want, have in pairs)
         if not worst <= MEAN_TOLERANCE:
-            got = f"a mean difference of {worst:.1e} of the maximum on {patch_label(patch)}"
+            got = f"a mean difference of {worst:.1e} of the maximum in {entry.name}"
             raise LoweringError("DYD404", "the native code computes something else", got=got, want=MEAN_TOLERANCE)
 
 
+def _random(tensor: TensorType, generator: torch.Generator) -> Tensor:
+    """Values a picture may have; whole numbers are 0 or 1, which an index bears, too."""
+    if tensor.dtype == "float32":
+        return torch.rand(tensor.shape, generator=generator)
+    limit = 256 if tensor.dtype == "uint8" else 2
+    return torch.randint(limit, tensor.shape, generator=generator, dtype=getattr(torch, tensor.dtype))
+
+
 def _mean_difference(want: Tensor, have: Tensor) -> float:
-    """As a part of the largest value wanted; 0 for tensors without elements."""
+    """As a part of the largest value wanted; infinite for another shape, 0 for tensors without elements."""
+    if want.shape != have.shape:
+        return inf
     return float((want - have).abs().mean() / want.abs().max().clamp_min(1e-20)) if want.numel() else 0.0
 
 
 def _manifest(
-    program: Program, variants: Sequence[Sequence[Variant]], entries: Sequence[Entry], target: Target
+    program: Program, variants: Sequence[Sequence[Variant]], entries: Sequence[Calls], target: Target
 ) -> dict[str, object]:
+    first = entries[0]
     return {
         "target": {"name": target.name, "triple": target.triple, "cpu": target.cpu, "features": list(target.requires)},
-        "inputs": [tensor.name for tensor in program.inputs],
-        "outputs": list(program.outputs),
+        "inputs": [
+            {"name": tensor.name, "type": given.dtype}
+            for tensor, given in zip(program.inputs, first.inputs, strict=True)
+        ],
+        "outputs": [
+            {"name": name, "type": made.dtype} for name, made in zip(program.outputs, first.largest, strict=True)
+        ],
         "single": program.single,
         "routes": {route.name: route.predicate for route in program.routes},
         "patches": [
-            {
-                "route": " or ".join(variant.route.name for variant in of_patch),
-                "inputs": list(map(list, entry.inputs)),
-                "outputs": list(map(list, entry.outputs)),
-            }
+            {"route": " or ".join(variant.route.name for variant in of_patch), **_shapes(entry)}
             for of_patch, entry in zip(variants, entries, strict=True)
         ],
     }
+
+
+def _shapes(entry: Calls) -> dict[str, object]:
+    """The shapes of a patch; each way's own only where values decide them."""
+
+    def of(tensors: Sequence[TensorType]) -> list[list[int]]:
+        return [list(tensor.shape) for tensor in tensors]
+
+    found: dict[str, object] = {"inputs": of(entry.inputs), "outputs": of(entry.largest)}
+    return found if len(entry.results) == 1 else found | {"results": list(map(of, entry.results))}

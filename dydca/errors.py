@@ -71,12 +71,12 @@ CODES: dict[str, Explanation] = {
         "Replace it by operators dydca lowers, or keep it outside the compiled network.",
     ),
     "DYD402": Explanation(
-        "A tensor has a type the native code does not compute with.",
-        "Convert the model with model.float(); the native code computes in float32.",
+        "An input or output has a type that callers of the native code cannot hand over.",
+        "Use float32, uint8, int32, int64 or bool at the network's edge, e.g. by model.float().",
     ),
     "DYD403": Explanation(
-        "Routes that values choose from give outputs of different shapes, so the caller cannot provide them.",
-        "Let all routes return the same shape, or choose the route by the patch's size.",
+        "Routes that values choose from give outputs of different types, so the caller cannot provide them.",
+        "Convert the outputs of all routes to one type.",
     ),
     "DYD404": Explanation(
         "The native code and PyTorch disagree on the same input.",
@@ -95,7 +95,9 @@ CODES: dict[str, Explanation] = {
         "The network was called with a patch it was not compiled for.",
         "Declare the shape in patch_shapes and compile again, or cut the picture into declared patches.",
     ),
-    "DYD602": Explanation("The network was called with a tensor of another type.", "Pass float32 values."),
+    "DYD602": Explanation(
+        "The network was called with a tensor of another element type.", "Convert the tensor to the type it wants."
+    ),
     "DYD603": Explanation("The network was called with a tensor of another rank.", "Pass [N, C, H, W]."),
     "DYD604": Explanation(
         "The network was called with an argument that is no array, or with a wrong number of them.",

@@ -21,6 +21,9 @@ from dydca.runtime.library import ABI_VERSION
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 ALIGNMENT = 64
+ADDED = ("format", "abi", "sha256")
+"""What `save` adds to the manifest of a network."""
+
 MAX_MEMBERS = 64
 MAX_MANIFEST_BYTES = 16 << 20
 
@@ -41,7 +44,7 @@ def save(path: str | Path, manifest: Mapping[str, object], members: Mapping[str,
 
     Args:
         path: Where; an existing file is replaced.
-        manifest: The compiler's description; ``format``, ``abi`` and ``sha256`` are added here.
+        manifest: The compiler's description; `ADDED` is added here.
         members: Name -> content, e.g. ``lib/x86_64-linux-gnu/libnet.so``, ``report.json``, ``report.txt``.
 
     Raises:
@@ -61,7 +64,7 @@ def read(path: str | Path) -> tuple[Manifest, dict[str, bytes]]:
     """Read an artifact and verify all of it.
 
     Returns:
-        The manifest, and name -> content of every other member.
+        The manifest as it was given to `save`, and name -> content of every other member.
 
     Raises:
         FileError: DYD701, not readable; DYD702, damaged or no artifact; DYD704, another format or ABI version.
@@ -76,7 +79,7 @@ def read(path: str | Path) -> tuple[Manifest, dict[str, bytes]]:
         got = f"{type(error).__name__}: {error}"
         raise FileError("DYD702", "not an artifact of dydca, or damaged", where=str(path), got=got) from error
     _verify(str(path), manifest, members)
-    return manifest, members
+    return {key: value for key, value in manifest.items() if key not in ADDED}, members
 
 
 def read_bytes(path: Path, kind: str) -> bytes:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from math import prod
 from typing import Any, NamedTuple
 
-from dydca.runtime.library import Shape, Tensor
+from dydca.runtime.library import Shape, Spec, Tensor, describe
 from dydca.runtime.tensors import Kind
 
 
 class Patch:
-    """One set of input shapes: its output shapes, and the argument sets no call is using.
+    """One set of input shapes: what goes in and comes out, and the argument sets no call is using.
 
     `idle` is used without a lock: append and pop of a list are atomic.
+
+    Attributes:
+        inputs: By input.
+        outputs: By output, with the largest shape it can have.
+        varies: Whether an output may have another shape.
     """
 
-    def __init__(self, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> None:
-        self.inputs, self.outputs = inputs, outputs
+    def __init__(self, inputs: Sequence[Spec], outputs: Sequence[Spec], varies: bool) -> None:
+        self.inputs, self.outputs, self.varies = inputs, outputs, varies
         self.idle: list[Call] = []
 
     def take_idle(self) -> list[Call]:
@@ -45,11 +51,14 @@ class Call:
     __slots__ = ("__weakref__", "_alive", "_into", "_patch", "_slots", "arguments", "inputs", "outputs")
 
     def __init__(self, net: ctypes.c_void_p, patch: Patch) -> None:
-        self.inputs, self.outputs = _tensors(patch.inputs), _tensors(patch.outputs)
+        self.inputs, self.outputs = describe(patch.inputs), describe(patch.outputs)
         addresses = (ctypes.c_void_p(ctypes.addressof(tensors)) for tensors in (self.inputs, self.outputs))
         self.arguments = Arguments(net, *addresses)
         # Indexing a ctypes array makes a new object each time; these are the same memory.
-        self._slots, self._into = list(self.inputs), list(self.outputs)
+        self._slots: list[tuple[Tensor, str]] = [
+            (slot, spec.type) for slot, spec in zip(self.inputs, patch.inputs, strict=True)
+        ]
+        self._into: list[Tensor] = list(self.outputs)
         self._patch = patch
         self._alive: list[object] = []
 
@@ -59,15 +68,21 @@ class Call:
         Raises:
             RunError: DYD602 or DYD604, as `Kind.admit`.
         """
-        for kind, tensor, slot in zip(kinds, inputs, self._slots, strict=True):
-            alive, slot.data = kind.admit(tensor)
+        for kind, tensor, (slot, wanted) in zip(kinds, inputs, self._slots, strict=True):
+            alive, slot.data = kind.admit(tensor, wanted)
             self._alive.append(alive)
         outputs = []
         empty = kinds[0].empty
-        for shape, slot in zip(self._patch.outputs, self._into, strict=True):
-            output, slot.data = empty(shape)
+        for spec, slot in zip(self._patch.outputs, self._into, strict=True):
+            output, slot.data = empty(spec)
             outputs.append(output)
         return outputs
+
+    def cut(self, outputs: list[Any]) -> list[Any]:
+        """After a run: the outputs in the shapes that it gave them, in the memory that `fill` made."""
+        if not self._patch.varies:
+            return outputs
+        return [_cut(output, slot.get_shape()) for output, slot in zip(outputs, self._into, strict=True)]
 
     def release(self) -> None:
         """Let go of the tensors and let another call have this set."""
@@ -75,8 +90,5 @@ class Call:
         self._patch.idle.append(self)
 
 
-def _tensors(shapes: Sequence[Shape]) -> ctypes.Array[Tensor]:
-    tensors = (Tensor * len(shapes))()
-    for tensor, shape in zip(tensors, shapes, strict=True):
-        tensor.set_shape(shape)
-    return tensors
+def _cut(output: Any, shape: Shape) -> Any:
+    return output.reshape(-1)[: prod(shape)].reshape(shape)

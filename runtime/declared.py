@@ -1,80 +1,112 @@
-"""The patches a manifest declares, and the refusal of all others."""
+"""What a manifest declares: element types, patches and their results; and the refusal of all others."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from dydca.errors import FileError, RunError, UnknownPatchError
-from dydca.runtime.library import MAX_RANK, Library, Shape
+from dydca.runtime.library import MAX_RANK, TYPES, Library, Shape, Spec
 
 Shapes = tuple[Shape, ...]
-Declared = list[tuple[Shapes, Shapes]]
 
 
-def declared_patches(manifest: Mapping[str, object]) -> Declared:
-    """The input and output shapes of each entry of ``patches``.
+class DeclaredPatch(NamedTuple):
+    """Shapes of the inputs, the largest of each output, and whether values decide which shape an output has."""
+
+    inputs: Shapes
+    outputs: Shapes
+    varies: bool
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """The tensors of a network.
+
+    Attributes:
+        inputs: Element types, by input; a value of `library.TYPES`.
+        outputs: Element types, by output.
+        patches: In the order of the manifest.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    patches: tuple[DeclaredPatch, ...]
+
+    def check(self, library: Library) -> None:
+        """Compares with what the library says of itself.
+
+        Raises:
+            FileError: DYD702, they differ.
+        """
+        for patch in self.patches:
+            want = tuple(map(Spec, self.outputs, patch.outputs))
+            try:
+                got = library.outputs_for(self._specs(patch.inputs)) if len(self.inputs) == library.inputs else ()
+            except RunError:
+                got = ()
+            if got != want:
+                raise FileError("DYD702", "manifest and library disagree", got=got, want=want)
+
+    def find(self, inputs: Shapes) -> DeclaredPatch:
+        """The patch with inputs of these shapes.
+
+        Raises:
+            RunError: DYD603, another rank; DYD604, another number of inputs.
+            UnknownPatchError: DYD601, not declared; the message lists what is.
+        """
+        if len(inputs) != len(self.inputs):
+            raise RunError("DYD604", "wrong number of inputs", got=len(inputs), want=len(self.inputs))
+        for patch in self.patches:
+            if patch.inputs == inputs:
+                return patch
+        for index, shape in enumerate(inputs):
+            ranks = sorted({len(patch.inputs[index]) for patch in self.patches})
+            if len(shape) not in ranks:
+                got, want = f"rank {len(shape)}, {shape}", f"rank {', '.join(map(str, ranks))}"
+                raise RunError("DYD603", f"input {index} has another rank", got=got, want=want)
+        want = ", ".join(_show(patch.inputs) for patch in self.patches)
+        what = "the network was not compiled for this patch"
+        raise UnknownPatchError("DYD601", what, got=_show(inputs), want=want)
+
+    def _specs(self, shapes: Shapes) -> list[Spec]:
+        return [Spec(*pair) for pair in zip(self.inputs, shapes, strict=True)]
+
+
+def read_declaration(manifest: Mapping[str, object]) -> Declaration:
+    """Reads ``inputs``, ``outputs`` and ``patches`` of a manifest.
 
     Raises:
         FileError: DYD702, the manifest does not have the form `Network` describes.
     """
+    inputs, outputs = _types(manifest, "inputs"), _types(manifest, "outputs")
     patches = manifest.get("patches")
     if not isinstance(patches, list) or not patches:
         raise FileError("DYD702", "the manifest declares no patches", got=patches)
-    found = []
-    for patch in patches:
-        if not isinstance(patch, dict):
-            raise FileError("DYD702", "a patch of the manifest is malformed", got=patch)
-        found.append((_shapes(patch.get("inputs")), _shapes(patch.get("outputs"))))
-    if len({len(inputs) for inputs, _ in found}) > 1:
-        raise FileError("DYD702", "the patches of the manifest differ in their number of inputs")
-    return found
+    return Declaration(inputs, outputs, tuple(_patch(patch, len(inputs), len(outputs)) for patch in patches))
 
 
-def check_library(library: Library, declared: Declared) -> None:
-    """Compare the declared patches with what the library says of itself.
-
-    Raises:
-        FileError: DYD702, they differ.
-    """
-    for inputs, outputs in declared:
-        try:
-            actual = library.output_shapes(inputs) if len(inputs) == library.inputs else ()
-        except UnknownPatchError:
-            actual = ()
-        if actual != outputs:
-            raise FileError("DYD702", "manifest and library disagree", got=actual, want=outputs)
+def _types(manifest: Mapping[str, object], side: str) -> tuple[str, ...]:
+    tensors = manifest.get(side)
+    types = [tensor.get("type") for tensor in tensors if isinstance(tensor, dict)] if isinstance(tensors, list) else []
+    known = tuple(str(type_) for type_ in types if type_ in TYPES.values())
+    if not known or not isinstance(tensors, list) or len(known) != len(tensors):
+        raise FileError("DYD702", f"the {side} of the manifest are malformed", got=tensors)
+    return known
 
 
-def output_shapes(library: Library, declared: Declared, inputs: Shapes) -> Shapes:
-    """The output shapes for inputs of these shapes.
-
-    Raises:
-        RunError: DYD603, another rank; DYD604, another number of inputs.
-        UnknownPatchError: DYD601, not declared; the message lists what is.
-    """
-    if len(inputs) != library.inputs:
-        raise RunError("DYD604", "wrong number of inputs", got=len(inputs), want=library.inputs)
-    for index, shape in enumerate(inputs):
-        ranks = sorted({len(patch[index]) for patch, _ in declared})
-        if len(shape) not in ranks:
-            want = f"rank {', '.join(map(str, ranks))}"
-            raise RunError("DYD603", f"input {index} has another rank", got=f"rank {len(shape)}, {shape}", want=want)
-    try:
-        return library.output_shapes(inputs)
-    except UnknownPatchError as error:
-        want = ", ".join(_show(patch) for patch, _ in declared)
-        what = "the network was not compiled for this patch"
-        raise UnknownPatchError("DYD601", what, got=_show(inputs), want=want) from error
+def _patch(patch: object, inputs: int, outputs: int) -> DeclaredPatch:
+    if not isinstance(patch, dict):
+        raise FileError("DYD702", "a patch of the manifest is malformed", got=patch)
+    given = _shapes(patch.get("inputs"), inputs)
+    return DeclaredPatch(given, _shapes(patch.get("outputs"), outputs), "results" in patch)
 
 
-def _show(shapes: Sequence[Shape]) -> str:
-    return " x ".join(map(str, shapes))
-
-
-def _shapes(value: object) -> Shapes:
-    is_good = isinstance(value, (list, tuple)) and value and all(_is_shape(shape) for shape in value)
+def _shapes(value: object, count: int) -> Shapes:
+    is_good = isinstance(value, (list, tuple)) and len(value) == count and all(map(_is_shape, value))
     if not isinstance(value, (list, tuple)) or not is_good:
-        raise FileError("DYD702", "a patch of the manifest has malformed shapes", got=value)
+        raise FileError("DYD702", "a patch of the manifest has malformed shapes", got=value, want=f"{count} shapes")
     return tuple(tuple(shape) for shape in value)
 
 
@@ -82,3 +114,7 @@ def _is_shape(value: object) -> bool:
     if not isinstance(value, (list, tuple)) or len(value) > MAX_RANK:
         return False
     return all(isinstance(size, int) and not isinstance(size, bool) and 0 < size < 1 << 40 for size in value)
+
+
+def _show(shapes: Sequence[Shape]) -> str:
+    return " x ".join(map(str, shapes))

@@ -4,30 +4,52 @@ from __future__ import annotations
 
 import _ctypes
 import ctypes
+import json
 import os
 import tempfile
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
+from typing import NamedTuple
 
 from dydca.errors import FileError, RunError, UnknownPatchError
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 MAX_RANK = 6
 MAX_THREADS = 64
+TYPES = {1: "float32", 2: "uint8", 3: "int32", 4: "int64", 5: "bool"}
+"""numpy's and torch's names of the element types, by their numbers in C."""
+
 UNKNOWN_PATCH = 2
+
+_NUMBERS = {name: number for number, name in TYPES.items()}
+_BYTES = {"float32": 4, "uint8": 1, "int32": 4, "int64": 8, "bool": 1}
 
 Shape = tuple[int, ...]
 
 
+class Spec(NamedTuple):
+    """What a tensor is: its element type, a value of `TYPES`, and its shape, of at most `MAX_RANK` sizes."""
+
+    type: str
+    shape: Shape
+
+
 class Tensor(ctypes.Structure):
-    """``dydca_tensor``: the address of float32 values, contiguous, and their shape."""
+    """``dydca_tensor``: memory and what stands in it, contiguous."""
 
-    _fields_ = (("data", ctypes.c_void_p), ("rank", ctypes.c_int), ("shape", ctypes.c_longlong * MAX_RANK))
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("bytes", ctypes.c_longlong),
+        ("type", ctypes.c_int),
+        ("rank", ctypes.c_int),
+        ("shape", ctypes.c_longlong * MAX_RANK),
+    )
 
-    def set_shape(self, shape: Sequence[int]) -> None:
-        """Write rank and shape; `shape` has at most `MAX_RANK` entries."""
-        self.rank = len(shape)
-        self.shape[: len(shape)] = shape
+    def describe(self, spec: Spec) -> None:
+        """Write all but the address."""
+        self.type, self.rank, self.bytes = _NUMBERS[spec.type], len(spec.shape), prod(spec.shape) * _BYTES[spec.type]
+        self.shape[: len(spec.shape)] = spec.shape
 
     def get_shape(self) -> Shape:
         """The shape as a tuple."""
@@ -35,6 +57,14 @@ class Tensor(ctypes.Structure):
 
 
 Tensors = ctypes.Array[Tensor]
+
+
+def describe(specs: Sequence[Spec]) -> Tensors:
+    """An array of tensors without addresses."""
+    tensors = (Tensor * len(specs))()
+    for tensor, spec in zip(tensors, specs, strict=True):
+        tensor.describe(spec)
+    return tensors
 
 
 class Job(ctypes.Structure):
@@ -95,9 +125,16 @@ class Library:
         self.outputs: int = self._library.dydca_output_count()
 
     @property
-    def manifest(self) -> str:
-        """The JSON text that the compiler put into the library."""
-        return (self._library.dydca_manifest() or b"{}").decode()
+    def manifest(self) -> object:
+        """What the compiler put into the library.
+
+        Raises:
+            FileError: DYD702, it is no JSON.
+        """
+        try:
+            return json.loads(self._library.dydca_manifest())
+        except ValueError as error:
+            raise FileError("DYD702", "the library's manifest is no JSON", got=error) from error
 
     def create(self, threads: int) -> ctypes.c_void_p:
         """A net with its threads and memory.
@@ -114,23 +151,19 @@ class Library:
         """Release a net; no call on it may be under way."""
         self._library.dydca_destroy(net)
 
-    def output_shapes(self, shapes: Sequence[Shape]) -> tuple[Shape, ...]:
-        """The output shapes for inputs of these shapes.
+    def outputs_for(self, inputs: Sequence[Spec]) -> tuple[Spec, ...]:
+        """The outputs for such inputs, where values decide a shape the largest that can come.
 
         Raises:
             UnknownPatchError: DYD601, no plan for them.
             RunError: DYD605, another refusal.
         """
-        inputs, outputs = (Tensor * self.inputs)(), (Tensor * self.outputs)()
-        for tensor, shape in zip(inputs, shapes, strict=True):
-            if len(shape) > MAX_RANK:
-                raise UnknownPatchError("DYD601", "no plan for a tensor of this rank", got=shape)
-            tensor.set_shape(shape)
-        code = self._library.dydca_output_shapes(inputs, outputs)
+        outputs = (Tensor * self.outputs)()
+        code = self._library.dydca_output_shapes(describe(inputs), outputs)
         if code:
             kind = (UnknownPatchError, "DYD601") if code == UNKNOWN_PATCH else (RunError, "DYD605")
-            raise kind[0](kind[1], self.last_error(None), got=shapes)
-        return tuple(output.get_shape() for output in outputs)
+            raise kind[0](kind[1], self.last_error(None), got=inputs)
+        return tuple(Spec(TYPES[output.type], output.get_shape()) for output in outputs)
 
     def run_many(self, net: ctypes.c_void_p, jobs: Sequence[tuple[Tensors, Tensors]]) -> int:
         """Run jobs, each a pair of `Tensor` arrays; returns the code of ``dydca_run_many``."""

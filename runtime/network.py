@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import threading
 import time
@@ -14,8 +15,8 @@ from typing import TypeVar
 from dydca.errors import FileError, RunError
 from dydca.runtime import artifact
 from dydca.runtime.call import Call, Patch
-from dydca.runtime.declared import check_library, declared_patches, output_shapes
-from dydca.runtime.library import MAX_THREADS, Library, Shape, load_library
+from dydca.runtime.declared import read_declaration
+from dydca.runtime.library import MAX_THREADS, Library, Shape, Spec, load_library
 from dydca.runtime.machine import runnable_triple
 from dydca.runtime.tensors import Kind, kind_of
 
@@ -29,9 +30,11 @@ class Network:
 
     Args:
         library: The shared library, its bytes or its path.
-        manifest: ``target`` ``{"triple": str, "features"?: [names as in /proc/cpuinfo]}`` and ``patches``
-            ``[{"route": str, "inputs": [shape, ...], "outputs": [shape, ...]}, ...]``; ``single`` false if
-            forward returns a tuple of one; anything else is kept as it is.
+        manifest: What the library itself has as its manifest: ``target`` ``{"triple": str, "features"?: [names as in
+            /proc/cpuinfo]}``; ``inputs`` and ``outputs`` ``[{"name": str, "type": str}, ...]``; ``patches``
+            ``[{"route": str, "inputs": [shape, ...], "outputs": [shape, ...]}, ...]``, with ``results`` where values
+            decide the shapes of the outputs, ``outputs`` being the largest; ``single`` false if forward returns a
+            tuple of one; anything else is kept as it is.
         report: What `report` returns.
         report_data: The same as JSON text, kept for `save`.
         threads: 1..64, the caller's own among them; by default one per processor this process may use.
@@ -50,15 +53,17 @@ class Network:
         report_data: str = "{}",
         threads: int | None = None,
     ) -> None:
-        self._manifest = dict(manifest)
-        self._declared = declared_patches(manifest)
+        self._manifest: dict[str, object] = json.loads(json.dumps(manifest))
+        self._declared = read_declaration(manifest)
         name = artifact.library_name(runnable_triple(manifest))
         code = library if isinstance(library, bytes) else artifact.read_bytes(Path(library), "library")
         self._members = {name: code, REPORT_DATA: report_data.encode(), REPORT_TEXT: report.encode()}
         self._threads = min(len(os.sched_getaffinity(0)), MAX_THREADS) if threads is None else threads
         self._library = load_library(code)
         try:
-            check_library(self._library, self._declared)
+            if self._library.manifest != self._manifest:
+                raise FileError("DYD702", "manifest and library disagree")  # noqa: TRY301
+            self._declared.check(self._library)
             net = self._library.create(self._threads)
         except BaseException:
             self._library.close()
@@ -90,14 +95,15 @@ class Network:
         """Run one patch.
 
         Args:
-            inputs: One torch tensor or numpy array per input, float32, of a declared shape. One that is not contiguous
-                or not aligned is copied. None is changed, none keeps a gradient. Values are taken as finite.
+            inputs: One torch tensor or numpy array per input, of the network's element type and a declared shape. One
+                that is not contiguous or not aligned is copied. None is changed, none keeps a gradient. Values are
+                taken as finite.
 
         Returns:
             The output, of the same library as the first input; a tuple if forward returns one.
 
         Raises:
-            RunError: DYD602 not float32, DYD603 wrong rank, DYD604 no array or wrong number, DYD606 closed.
+            RunError: DYD602 another element type, DYD603 another rank, DYD604 no array or wrong number, DYD606 closed.
             UnknownPatchError: DYD601, the shape is not declared; the message lists those that are.
         """
         call, kinds = self._lease(inputs)
@@ -105,9 +111,9 @@ class Network:
             outputs: list[T] = call.fill(kinds, inputs)
             if self._run(*call.arguments):
                 raise RunError("DYD605", "the run failed", got=self._library.last_error(self._net))
+            return self._result(call.cut(outputs))
         finally:
             call.release()
-        return self._result(outputs)
 
     def _result(self, outputs: list[T]) -> T | tuple[T, ...]:
         """What the network's own forward would return: a bare tensor, or a tuple, be it of one."""
@@ -126,20 +132,19 @@ class Network:
             RunError, UnknownPatchError: as a call; nothing has run then.
         """
         calls: list[Call] = []
-        results: list[T | tuple[T, ...]] = []
+        outputs: list[list[T]] = []
         try:
             for patch in patches:
                 inputs = patch if isinstance(patch, tuple) else (patch,)
                 call, kinds = self._lease(inputs)
                 calls.append(call)
-                outputs: list[T] = call.fill(kinds, inputs)
-                results.append(self._result(outputs))
+                outputs.append(call.fill(kinds, inputs))
             if calls and self._library.run_many(calls[0].arguments[0], [(call.inputs, call.outputs) for call in calls]):
                 raise RunError("DYD605", "the run failed", got=self._library.last_error(self._net))
+            return [self._result(call.cut(made)) for call, made in zip(calls, outputs, strict=True)]
         finally:
             for call in calls:
                 call.release()
-        return results
 
     def _lease(self, inputs: tuple[object, ...]) -> tuple[Call, list[Kind]]:
         """The native arguments for inputs of these shapes, no other call's until released."""
@@ -156,8 +161,9 @@ class Network:
     def _new_patch(self, key: tuple[Shape, ...]) -> Patch:
         with self._lock:
             self._require_open()
-            outputs = output_shapes(self._library, self._declared, key)
-            return self._patches.setdefault(key, Patch(key, outputs))
+            found = self._declared.find(key)
+            inputs, outputs = map(Spec, self._declared.inputs, key), map(Spec, self._declared.outputs, found.outputs)
+            return self._patches.setdefault(key, Patch(list(inputs), list(outputs), found.varies))
 
     def _new_call(self, patch: Patch) -> Call:
         with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -71,20 +71,49 @@ class Branch:
     """A choice by value: one arm for each outcome of the predicate, a bool or an integer 0..n-1."""
 
     predicate: Value
-    arms: list[list[Call | Branch]]
+    arms: list[list[Step]]
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The end of a way through: which of the results the outputs now hold."""
+
+    result: int
+
+
+Step: TypeAlias = Call | Branch | Finish
+
+
+class TensorType(NamedTuple):
+    """What a caller sees of a tensor: the name of its element type, as numpy and torch have it, and its shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
 
 
 @dataclass
 class Calls:
-    """All that one patch runs, in order, with the values a caller hands in and out."""
+    """All that one patch runs, in order.
+
+    Attributes:
+        name: Of the function in C.
+        inputs: What a caller hands in.
+        results: What a run may write, each the types of all outputs; several where values decide a shape.
+        steps: Every way through ends in a `Finish`.
+    """
 
     name: str
-    inputs: list[Value]
-    outputs: list[Value]
-    steps: list[Call | Branch] = field(default_factory=list)
+    inputs: tuple[TensorType, ...]
+    results: tuple[tuple[TensorType, ...], ...]
+    steps: list[Step] = field(default_factory=list)
 
     @property
-    def flat(self) -> list[Call | Branch]:
+    def largest(self) -> tuple[TensorType, ...]:
+        """By output, the result with the most elements."""
+        return tuple(max(types, key=lambda tensor: prod(tensor.shape)) for types in zip(*self.results, strict=True))
+
+    @property
+    def flat(self) -> list[Step]:
         """Every step, a branch before its arms and these one after the other."""
         return list(_flat(self.steps))
 
@@ -99,7 +128,7 @@ class Calls:
         return _cost(self.steps)
 
 
-def _flat(steps: Iterable[Call | Branch]) -> Iterator[Call | Branch]:
+def _flat(steps: Iterable[Step]) -> Iterator[Step]:
     for step in steps:
         yield step
         if isinstance(step, Branch):
@@ -107,10 +136,11 @@ def _flat(steps: Iterable[Call | Branch]) -> Iterator[Call | Branch]:
                 yield from _flat(arm)
 
 
-def _cost(steps: Iterable[Call | Branch]) -> int:
-    return sum(
-        max(map(_cost, step.arms))
-        if isinstance(step, Branch)
-        else step.kernel.macs + sum(prod(value.shape) for value in step.writes) // 8
-        for step in steps
-    )
+def _cost(steps: Iterable[Step]) -> int:
+    return sum(map(_step_cost, steps))
+
+
+def _step_cost(step: Step) -> int:
+    if isinstance(step, Branch):
+        return max(map(_cost, step.arms))
+    return step.kernel.macs + sum(prod(value.shape) for value in step.writes) // 8 if isinstance(step, Call) else 0

@@ -20,9 +20,8 @@ from torch.fx import Node
 from dydca.analysis.facts import Facts
 from dydca.errors import LoweringError
 from dydca.lower.calls import Call, Value, Weight
-from dydca.lower.kernels.move import Move
+from dydca.lower.kernels.copy import Copy
 from dydca.lower.kernels.nest import LegalizedNest
-from dydca.lower.layout import PLAIN
 from dydca.lower.targets import Target
 from dydca.lower.tvm_api import Nest, Operand, legalized_nests
 from dydca.program import Graph, arguments, op_name, where
@@ -72,7 +71,10 @@ def legalize(
         )
         for nest in nests
     ]
-    return calls + [_copy(_held(values, operand, node), result, node, target) for operand, result in copied]
+    for operand, result in copied:
+        kernel = Copy(prod(result.shape) * result.itemsize)
+        calls.append(Call(kernel, [_held(values, operand, node)], [result], (node.name,)))
+    return calls
 
 
 @dataclass(frozen=True)
@@ -143,11 +145,3 @@ def _held(values: dict[object, Value | Weight], operand: Operand, node: Node) ->
     if key not in values:
         values[key] = Value(f"{node.name}_{operand.key}", operand.shape, itemsize=np.dtype(operand.dtype).itemsize)
     return values[key]
-
-
-def _copy(source: Value | Weight, result: Value, node: Node, target: Target) -> Call:
-    size = prod(result.shape) * result.itemsize
-    if size % 4:
-        raise LoweringError("DYD401", "a copy of single bytes", where=where(node), got=f"{size} bytes")
-    kernel = Move((1, 1, 1, size // 4), PLAIN, PLAIN, 1, (), (), target.lanes)
-    return Call(kernel, [source], [result], (node.name,))

@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
-import torch
 from torch import fx
 from torch.fx import Node
 
 from dydca.errors import LoweringError
-from dydca.lower.calls import Branch, Call, Calls, Value
+from dydca.lower.calls import Branch, Calls, Finish, Step, TensorType, Value
 from dydca.lower.layout import picture
 from dydca.lower.straight import Held, StraightLine
 from dydca.lower.targets import Target
 from dydca.passes import Variant
 from dydca.program import where
 
+TYPES = frozenset({"float32", "uint8", "int32", "int64", "bool"})
+"""Element types that a caller's tensors may have."""
+
 
 def lower(variants: Sequence[Variant], name: str, target: Target) -> Calls:
     """Lowers one patch: its only route, or the tree of routes that values choose from.
 
     Raises:
-        LoweringError: DYD401 an operator has no native form, DYD402 an input or output is not float32, DYD403 the
-            routes' outputs differ in shape, DYD405 a size depends on values.
+        LoweringError: DYD401 an operator has no native form, DYD402 an input or output is of an unknown type, DYD403
+            the routes' outputs differ in number or type, DYD405 a size depends on values.
     """
     for variant in variants:
         _refuse_open_sizes(variant)
     paths = [_Path(variant) for variant in variants]
-    shapes = [[path.facts.shape(node) for node in path.outputs] for path in paths]
-    if any(shape != shapes[0] for shape in shapes):
-        got = " or ".join(sorted({str(shape) for shape in shapes}))
-        raise LoweringError("DYD403", "routes chosen by value differ in the shape of their outputs", got=got)
     first = paths[0]
-    for node in (*first.graph.inputs, *first.outputs):
-        if first.facts[node].dtype != torch.float32:
-            raise LoweringError("DYD402", "not a float32 tensor", where=where(node), got=first.facts[node].dtype)
-    inputs = [Value(n.name, first.picture(n), "input", i) for i, n in enumerate(first.graph.inputs)]
-    outputs = [Value(n.name, first.picture(n), "output", i) for i, n in enumerate(first.outputs)]
+    results = tuple(dict.fromkeys(path.result for path in paths))
+    if len({tuple(tensor.dtype for tensor in result) for result in results}) > 1:
+        got = " or ".join(sorted(str([tensor.dtype for tensor in result]) for result in results))
+        raise LoweringError("DYD403", "routes chosen by value differ in the types of their outputs", got=got)
     keys: dict[object, int] = {}
     for path in paths:
         path.number(keys)
+    inputs = [_value(node, first, "input", index) for index, node in enumerate(first.graph.inputs)]
     held = {first.key[node]: [value] for node, value in zip(first.graph.inputs, inputs, strict=True)}
-    return Calls(name, inputs, outputs, _lower_tree(paths, 0, held, outputs, target))
+    # Paths that end alike share the values they end in.
+    outputs = {
+        path.result: [_value(node, path, "output", index) for index, node in enumerate(path.outputs)] for path in paths
+    }
+    ends = {result: (Finish(number), outputs[result]) for number, result in enumerate(results)}
+    return Calls(name, tuple(map(first.type, first.graph.inputs)), results, _lower_tree(paths, 0, held, ends, target))
+
+
+def _value(node: Node, path: _Path, storage: str, index: int) -> Value:
+    dtype = path.facts[node].dtype
+    assert dtype is not None
+    return Value(node.name, path.picture(node), storage, index, itemsize=dtype.itemsize)
 
 
 def _refuse_open_sizes(variant: Variant) -> None:
@@ -59,6 +69,7 @@ class _Path:
         results = self.graph.outputs
         self.outputs = results[: len(results) - len(self.decisions)]
         self.predicates = results[len(self.outputs) :]
+        self.result = tuple(map(self.type, self.outputs))
         self.key: dict[Node, int] = {}
 
     def number(self, keys: dict[object, int]) -> None:
@@ -73,27 +84,41 @@ class _Path:
                 described = (node.op, str(node.target), str(operands))
             self.key[node] = keys.setdefault(described, len(keys))
 
+    def type(self, node: Node) -> TensorType:
+        """What a caller sees of an input or output.
+
+        Raises:
+            LoweringError: DYD402, its element type is none of `TYPES`.
+        """
+        dtype = str(self.facts[node].dtype).removeprefix("torch.")
+        if dtype not in TYPES:
+            raise LoweringError("DYD402", "the tensor's type", where=where(node), got=dtype, want=sorted(TYPES))
+        return TensorType(dtype, self.facts.shape(node))
+
     def picture(self, node: Node) -> tuple[int, int, int, int]:
         return picture(self.facts.shape(node))
 
 
-def _lower_tree(
-    paths: Sequence[_Path], depth: int, held: Held, outputs: list[Value], target: Target
-) -> list[Call | Branch]:
+Ends: TypeAlias = Mapping[tuple[TensorType, ...], tuple[Finish, list[Value]]]
+"""How a path ends, and in which values, by what it returns."""
+
+
+def _lower_tree(paths: Sequence[_Path], depth: int, held: Held, ends: Ends, target: Target) -> list[Step]:
     """The steps from here on: what the next predicate needs, then an arm per outcome, or the end of the only path."""
     path = paths[0]
     lowering = StraightLine(path.graph, path.facts, path.key, held, target)
     if depth == len(path.decisions):
+        finish, outputs = ends[path.result]
         lowering.finish(path.outputs, outputs)
-        return lowering.steps
+        return [*lowering.steps, finish]
     decided = path.graph.constant(path.predicates[depth])
     if decided is not None:
         taken = [other for other in paths if other.decisions[depth].outcome == int(decided)]
-        return _lower_tree(taken, depth + 1, held, outputs, target)
+        return _lower_tree(taken, depth + 1, held, ends, target)
     predicate = lowering.scalar(path.predicates[depth])
     arms = []
     for outcome in range(path.decisions[depth].arity):
         taken = [other for other in paths if other.decisions[depth].outcome == outcome]
         copied = {key: list(values) for key, values in lowering.held.items()}
-        arms.append(_lower_tree(taken, depth + 1, copied, outputs, target))
+        arms.append(_lower_tree(taken, depth + 1, copied, ends, target))
     return [*lowering.steps, Branch(predicate, arms)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate
 
-from dydca.lower.calls import Branch, Calls, Value
+from dydca.lower.calls import Branch, Call, Calls, Step, Value, Weight
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,16 @@ def _lives(calls: Calls) -> dict[Value, tuple[int, int]]:
     """First and last step that touch each arena value; arms follow one another, so theirs never live together."""
     lives: dict[Value, tuple[int, int]] = {}
     for number, step in enumerate(calls.flat):
-        touched = (step.predicate,) if isinstance(step, Branch) else (*step.reads, *step.writes)
-        for value in touched:
+        for value in _touched(step):
             if isinstance(value, Value) and value.storage == "arena":
                 lives[value] = (lives.get(value, (number, number))[0], number)
     return lives
+
+
+def _touched(step: Step) -> tuple[Value | Weight, ...]:
+    if isinstance(step, Branch):
+        return (step.predicate,)
+    return (*step.reads, *step.writes) if isinstance(step, Call) else ()
 
 
 def _most_alive(calls: Calls, lives: dict[Value, tuple[int, int]]) -> int:

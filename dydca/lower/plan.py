@@ -11,12 +11,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
-from dydca.lower.calls import Branch, Call, Calls, Value, Weight
+import numpy as np
+
+from dydca.lower.calls import Branch, Call, Calls, Finish, Step, TensorType, Value, Weight
 from dydca.lower.kernels.kernel import Kernel
 from dydca.lower.memory import Arena, place
-from dydca.shapes import Shape
 
 
 @dataclass
@@ -59,28 +61,19 @@ class Plan:
     arenas: Mapping[str, Arena]
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One patch with the shapes a caller sees."""
-
-    calls: Calls
-    inputs: tuple[Shape, ...]
-    outputs: tuple[Shape, ...]
-
-
-def write_plan(entries: Sequence[Entry], manifest: Mapping[str, Any]) -> Plan:
-    """Writes the C of all entries, the network's table, and the manifest it answers with."""
+def write_plan(entries: Sequence[Calls], manifest: Mapping[str, Any]) -> Plan:
+    """Writes the C of all patches, the network's table, and the manifest it answers with."""
     kernels: dict[Kernel, str] = {}
     counts: dict[str, int] = {}
-    for call in (call for entry in entries for call in entry.calls.calls):
+    for call in (call for entry in entries for call in entry.calls):
         if call.kernel not in kernels:
             stem = call.kernel.stem
             kernels[call.kernel] = f"{stem}_{counts.setdefault(stem, 0)}"
             counts[stem] += 1
     weights, arenas, bodies = Weights(), {}, []
     for entry in entries:
-        arena = arenas[entry.calls.name] = place(entry.calls)
-        bodies.append(_program(entry.calls, arena, weights, kernels))
+        arena = arenas[entry.name] = place(entry)
+        bodies.append(_program(entry, arena, weights, kernels))
     prototypes = [f"int {name}({', '.join(_types(kernel))});" for kernel, name in kernels.items()]
     parts = [_HEAD, *prototypes, "", *bodies, _table(entries, arenas, manifest)]
     return Plan("\n".join(parts), bytes(weights.data), {name: kernel for kernel, name in kernels.items()}, arenas)
@@ -92,8 +85,8 @@ _HEAD = """\
 
 extern const char dydca_weights[];
 
-#define IN(index) ((void *)frame->inputs[index])
-#define OUT(index) ((void *)frame->outputs[index])
+#define IN(index) (frame->inputs[index].data)
+#define OUT(index) (frame->outputs[index].data)
 #define ARENA(offset) ((void *)(frame->arena + (offset)))
 #define WEIGHT(offset) ((void *)(dydca_weights + (offset)))
 """
@@ -107,7 +100,7 @@ def _program(calls: Calls, arena: Arena, weights: Weights, kernels: Mapping[Kern
     tasks = {call: f"{calls.name}_{number}" for number, call in enumerate(calls.calls)}
     texts = [_task(name, call, arena, weights, kernels) for call, name in tasks.items()]
     body = _steps(calls.steps, tasks, arena, "  ")
-    return "\n".join([*texts, f"\nstatic void {calls.name}(const dydca_frame *frame) {{", *body, "}\n"])
+    return "\n".join([*texts, f"\nstatic int {calls.name}(const dydca_frame *frame) {{", *body, "}\n"])
 
 
 def _task(name: str, call: Call, arena: Arena, weights: Weights, kernels: Mapping[Kernel, str]) -> str:
@@ -122,11 +115,14 @@ def _task(name: str, call: Call, arena: Arena, weights: Weights, kernels: Mappin
     )
 
 
-def _steps(steps: Sequence[Call | Branch], tasks: Mapping[Call, str], arena: Arena, indent: str) -> list[str]:
+def _steps(steps: Sequence[Step], tasks: Mapping[Call, str], arena: Arena, indent: str) -> list[str]:
     lines: list[str] = []
     for step in steps:
         if isinstance(step, Branch):
             lines += _branch(step, tasks, arena, indent)
+            continue
+        if isinstance(step, Finish):
+            lines.append(f"{indent}return {step.result};")
             continue
         comment = f" /* {', '.join(step.nodes)} */" if step.nodes else ""
         lines.append(f"{indent}dydca_each(frame, {tasks[step]}, {step.kernel.extent});{comment}")
@@ -144,7 +140,7 @@ def _branch(branch: Branch, tasks: Mapping[Call, str], arena: Arena, indent: str
     lines = [f"{indent}switch ({value}) {{"]
     for number, arm in enumerate(arms):
         label = f"case {number}" if number < len(arms) - 1 else "default"
-        lines += [f"{indent}{label}: {{", *arm, f"{indent}  break;", f"{indent}}}"]
+        lines += [f"{indent}{label}: {{", *arm, f"{indent}}}"]
     return [*lines, f"{indent}}}"]
 
 
@@ -162,21 +158,21 @@ def _place(operand: Value | Weight, arena: Arena, weights: Weights) -> str:
     return f"{'IN' if operand.storage == 'input' else 'OUT'}({operand.index})"
 
 
-def _table(entries: Sequence[Entry], arenas: Mapping[str, Arena], manifest: Mapping[str, Any]) -> str:
+def _table(entries: Sequence[Calls], arenas: Mapping[str, Arena], manifest: Mapping[str, Any]) -> str:
     lines: list[str] = []
     rows: list[str] = []
     for entry in entries:
-        name = entry.calls.name
-        for side, shapes in (("inputs", entry.inputs), ("outputs", entry.outputs)):
-            tensors = ", ".join(f"{{0, {len(shape)}, {{{', '.join(map(str, shape)) or '0'}}}}}" for shape in shapes)
-            lines.append(f"static const dydca_tensor {name}_{side}[] = {{{tensors}}};")
-        scratch = max((call.kernel.scratch for call in entry.calls.calls), default=0) * 4
+        name = entry.name
+        results = [tensor for result in entry.results for tensor in result]
+        for table, tensors in (("inputs", entry.inputs), ("largest", entry.largest), ("results", results)):
+            lines.append(f"static const dydca_tensor {name}_{table}[] = {{{', '.join(map(_tensor, tensors))}}};")
+        scratch = max((call.kernel.scratch for call in entry.calls), default=0) * 4
         scratch += -scratch % 64
         rows.append(
-            f'  {{"{name}", {name}_inputs, {name}_outputs, {arenas[name].bytes}ul, {scratch}ul, '
-            f"{entry.calls.cost}.0, {name}}},"
+            f'  {{"{name}", {name}_inputs, {name}_largest, {name}_results, {len(entry.results)}, '
+            f"{arenas[name].bytes}ul, {scratch}ul, {entry.cost}.0, {name}}},"
         )
-    counts = f"{len(entries[0].inputs)}, {len(entries[0].outputs)}, {len(entries)}"
+    counts = f"{len(entries[0].inputs)}, {len(entries[0].results[0])}, {len(entries)}"
     return "\n".join(
         [
             *lines,
@@ -188,3 +184,9 @@ def _table(entries: Sequence[Entry], arenas: Mapping[str, Arena], manifest: Mapp
             "",
         ]
     )
+
+
+def _tensor(tensor: TensorType) -> str:
+    sizes = ", ".join(map(str, tensor.shape)) or "0"
+    size = prod(tensor.shape) * np.dtype(tensor.dtype).itemsize
+    return f"{{0, {size}, DYDCA_{tensor.dtype.upper()}, {len(tensor.shape)}, {{{sizes}}}}}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import TypeAlias
 
 import numpy as np
@@ -14,8 +15,9 @@ from torch.fx import Node
 
 from dydca.analysis.facts import Fact, Facts
 from dydca.errors import LoweringError
-from dydca.lower.calls import Branch, Call, Value, Weight
+from dydca.lower.calls import Call, Step, Value, Weight
 from dydca.lower.groups import Group, form_groups
+from dydca.lower.kernels.copy import Copy
 from dydca.lower.kernels.epilogue import Operand
 from dydca.lower.kernels.move import Move
 from dydca.lower.layout import PLAIN, Layout, picture
@@ -55,7 +57,7 @@ class StraightLine:
 
     def __init__(self, graph: Graph, facts: Facts, key: Mapping[Node, int], held: Held, target: Target) -> None:
         self.graph, self.facts, self.key, self.target = graph, facts, key, target
-        self.held, self.steps = held, list[Call | Branch]()
+        self.held, self.steps = held, list[Step]()
         self.places: dict[Node, Value] = {}
         # Layouts are chosen for all readers on the path, those behind the next decision included.
         every = {node for node in self.graph if node.op == "call_function"}
@@ -68,7 +70,8 @@ class StraightLine:
         self._compute(results)
         for node, output in zip(results, outputs, strict=True):
             if output not in self._values(node):
-                self._move(self._plain(node), output, self._picture(node))
+                size = prod(output.shape) * output.itemsize
+                self.steps.append(Call(Copy(size), [self._plain(node)], [output]))
 
     def scalar(self, node: Node) -> Value:
         """Computes a predicate."""
@@ -99,9 +102,9 @@ class StraightLine:
         """The places that hold the node's value; a constant read as a tensor is given one."""
         key = self.key[node]
         if key not in self.held and (tensor := self.graph.constant(node)) is not None:
-            value = Value(node.name, self._picture(node))
-            kernel = Move(self._picture(node), PLAIN, PLAIN, 1, (), (), self.target.lanes)
-            self.steps.append(Call(kernel, [Weight(node.name, _array(tensor))], [value]))
+            value = Value(node.name, self._picture(node), itemsize=tensor.itemsize)
+            array = np.ascontiguousarray(tensor.detach().numpy())
+            self.steps.append(Call(Copy(array.nbytes), [Weight(node.name, array)], [value]))
             self.held[key] = [value]
         return self.held.setdefault(key, [])
 

@@ -40,11 +40,15 @@ __all__ = [
 
 PrimFunc: TypeAlias = Any  # tirx.PrimFunc; TVM ships no types
 CACHE_LINE = 64
+ANY_ALIGNMENT = "dydca.any_alignment"
+"""Marks functions whose buffers TVM declared, all of them aligned, though a caller's own tensors may be among them."""
 
 
 @contextlib.contextmanager
-def kernel(**buffers: tuple[Sequence[int], int]) -> Iterator[tuple[list[Any], Any, Any, list[Any]]]:
-    """Opens a function over float32 buffers, each given as ``name=(shape, alignment in bytes)``.
+def kernel(
+    element: str = "float32", /, **buffers: tuple[Sequence[int], int]
+) -> Iterator[tuple[list[Any], Any, Any, list[Any]]]:
+    """Opens a function over buffers of one element type, each given as ``name=(shape, alignment in bytes)``.
 
     Yields the buffers, the range ``begin, end`` of units of work, and a list that receives the finished function.
     """
@@ -54,7 +58,7 @@ def kernel(**buffers: tuple[Sequence[int], int]) -> Iterator[tuple[list[Any], An
             T.func_name("kernel")
             T.func_attr({"tirx.noalias": True})
             arguments = [
-                T.arg(name, T.buffer(tuple(shape), "float32", align=align)) for name, (shape, align) in buffers.items()
+                T.arg(name, T.buffer(tuple(shape), element, align=align)) for name, (shape, align) in buffers.items()
             ]
             begin, end = T.arg("begin", T.int32()), T.arg("end", T.int32())
             yield arguments, begin, end, finished
@@ -101,7 +105,7 @@ def _as_c_function(function: PrimFunc, _module: tvm.IRModule, _context: object) 
         pointer = tirx.Var(f"{parameter.name}_data", ir.PointerType(parameter.ty.dtype))
         parameters.append(pointer)
         declared.append(tirx.DeclBuffer(parameter, data=pointer))
-        if parameter.data_alignment >= CACHE_LINE:
+        if parameter.data_alignment >= CACHE_LINE and ANY_ALIGNMENT not in function.attrs:
             body = tirx.AttrStmt(pointer, "storage_alignment", tirx.const(CACHE_LINE, "int32"), body)
     for key, value in (("device_id", 0), ("device_type", 1)):
         body = tirx.AttrStmt("default", key, tirx.const(value, "int32"), body)
@@ -287,7 +291,7 @@ def _cut_out(statement: Any, buffers: dict[Any, Operand]) -> Nest:
     block = s_tir.SBlock([], [], [], "root", statement)
     body = s_tir.SBlockRealize([], tirx.const(True, "bool"), block)
     function = tirx.PrimFunc([*reads, *writes, begin, end], body)
-    function = function.with_attr("tirx.noalias", True).with_attr("s_tir", True)
+    function = function.with_attr("tirx.noalias", True).with_attr("s_tir", True).with_attr(ANY_ALIGNMENT, True)
     return Nest(function, extent, tuple(buffers[b] for b in reads), tuple(buffers[b] for b in writes))
 
 

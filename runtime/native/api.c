@@ -24,8 +24,9 @@ int dydca_output_shapes(const dydca_tensor *inputs, dydca_tensor *outputs) {
   const int code = dydca_check_inputs(inputs, &plan, &why);
   if (code) return dydca_fail(0, code, 0);
   for (int o = 0; o < dydca_this_network.outputs; o++) {
-    outputs[o].rank = plan->outputs[o].rank;
-    memcpy(outputs[o].shape, plan->outputs[o].shape, sizeof outputs[o].shape);
+    void *data = outputs[o].data;
+    outputs[o] = plan->largest[o];
+    outputs[o].data = data;
   }
   return DYDCA_OK;
 }
@@ -42,10 +43,10 @@ int dydca_run(dydca_net *net, const dydca_tensor *inputs, dydca_tensor *outputs)
 
   const int lane = dydca_lane_lease(net);
   dydca_team *team = dydca_team_claim(&net->team) ? &net->team : 0;
-  dydca_lane_run(&net->lane[lane], plan, inputs, outputs, team);
+  code = dydca_lane_run(&net->lane[lane], plan, inputs, outputs, team);
   if (team) dydca_team_release(team);
   dydca_lane_release(net, lane);
-  return DYDCA_OK;
+  return code ? dydca_fail(net, code, 0) : DYDCA_OK;
 }
 
 static int check_jobs(const dydca_job *jobs, int count, dydca_text *why) {
@@ -68,8 +69,8 @@ int dydca_run_many(dydca_net *net, const dydca_job *jobs, int count) {
   if (!net) return dydca_fail(0, DYDCA_ERROR_ARGUMENT, 0);
   dydca_text why;
   why.length = 0;
-  const int code = check_jobs(jobs, count, &why);
+  int code = check_jobs(jobs, count, &why);
   if (code) return dydca_fail(net, code, &why);
-  if (count > 0) dydca_queue_run(net, jobs, count);
-  return DYDCA_OK;
+  if (count > 0) code = dydca_queue_run(net, jobs, count);
+  return code ? dydca_fail(net, code, 0) : DYDCA_OK;
 }

@@ -31,12 +31,14 @@ static void say_shapes(dydca_text *why, const dydca_tensor *tensors, int count) 
   }
 }
 
-static int check_rank(const dydca_tensor *tensors, int count, const char *kind, dydca_text *why) {
-  if (!tensors) {
-    dydca_say(why, kind);
-    dydca_say(why, "s is a null pointer");
-    return DYDCA_ERROR_ARGUMENT;
-  }
+static int check_given(const dydca_tensor *tensors, const char *kind, dydca_text *why) {
+  if (tensors) return DYDCA_OK;
+  dydca_say(why, kind);
+  dydca_say(why, "s is a null pointer");
+  return DYDCA_ERROR_ARGUMENT;
+}
+
+static int check_ranks(const dydca_tensor *tensors, int count, const char *kind, dydca_text *why) {
   for (int i = 0; i < count; i++) {
     if (tensors[i].rank >= 0 && tensors[i].rank <= DYDCA_MAX_RANK) continue;
     say_which(why, kind, i);
@@ -48,39 +50,56 @@ static int check_rank(const dydca_tensor *tensors, int count, const char *kind, 
   return DYDCA_OK;
 }
 
-static int check_data(const dydca_tensor *tensors, int count, const char *kind, dydca_text *why) {
+static int check_types(const dydca_tensor *tensors, const dydca_tensor *wanted, int count, const char *kind,
+                       dydca_text *why) {
   for (int i = 0; i < count; i++) {
-    const int is_null = !tensors[i].data;
-    if (!is_null && (dydca_address)tensors[i].data % sizeof(float) == 0) continue;
+    if (tensors[i].type == wanted[i].type) continue;
     say_which(why, kind, i);
-    dydca_say(why, is_null ? " has null data" : " has data that is not aligned to 4 bytes");
-    return DYDCA_ERROR_ARGUMENT;
+    dydca_say(why, " has ");
+    dydca_say_type(why, tensors[i].type);
+    dydca_say(why, ", wanted ");
+    dydca_say_type(why, wanted[i].type);
+    return DYDCA_ERROR_TYPE;
   }
   return DYDCA_OK;
 }
 
-static int check_outputs(const dydca_tensor *outputs, const dydca_plan *plan, dydca_text *why) {
-  const int count = dydca_this_network.outputs;
-  const int code = check_rank(outputs, count, "output", why);
-  if (code) return code;
+static int say_room(dydca_text *why, const char *kind, int index, const dydca_tensor *given, const dydca_tensor *wanted) {
+  say_which(why, kind, index);
+  dydca_say(why, " has ");
+  dydca_say_number(why, given->bytes);
+  dydca_say(why, given->bytes < wanted->bytes ? " bytes, wanted " : " bytes, more than follow its address; wanted ");
+  dydca_say_number(why, wanted->bytes);
+  dydca_say(why, " for ");
+  dydca_say_shape(why, wanted);
+  return DYDCA_ERROR_ROOM;
+}
+
+/* Whether each tensor has the memory that the plan will use, aligned to its elements. */
+static int check_memory(const dydca_tensor *tensors, const dydca_tensor *wanted, int count, const char *kind,
+                        dydca_text *why) {
+  static const dydca_address alignment[] = {1, 4, 1, 4, 8, 1};
   for (int i = 0; i < count; i++) {
-    if (same_shape(&outputs[i], &plan->outputs[i])) continue;
-    say_which(why, "output", i);
-    dydca_say(why, " has shape ");
-    dydca_say_shape(why, &outputs[i]);
-    dydca_say(why, ", wanted ");
-    dydca_say_shape(why, &plan->outputs[i]);
-    dydca_say(why, " as ");
-    dydca_say(why, plan->name);
-    dydca_say(why, " writes");
-    return DYDCA_ERROR_OUTPUT_SHAPE;
+    const dydca_address data = (dydca_address)tensors[i].data, to = alignment[wanted[i].type];
+    dydca_address end;
+    if (!data || data % to) {
+      say_which(why, kind, i);
+      dydca_say(why, data ? " has data that is not aligned to " : " has null data, wanted it aligned to ");
+      dydca_say_number(why, (long long)to);
+      dydca_say(why, " bytes");
+      return DYDCA_ERROR_ARGUMENT;
+    }
+    if (tensors[i].bytes < wanted[i].bytes || __builtin_add_overflow(data, (dydca_address)tensors[i].bytes, &end))
+      return say_room(why, kind, i, &tensors[i], &wanted[i]);
   }
-  return check_data(outputs, count, "output", why);
+  return DYDCA_OK;
 }
 
 int dydca_check_inputs(const dydca_tensor *inputs, const dydca_plan **plan, dydca_text *why) {
   const dydca_network *network = &dydca_this_network;
-  const int code = check_rank(inputs, network->inputs, "input", why);
+  int code = check_given(inputs, "input", why);
+  if (!code) code = check_ranks(inputs, network->inputs, "input", why);
+  if (!code) code = check_types(inputs, network->plan->inputs, network->inputs, "input", why);
   if (code) return code;
   *plan = dydca_find_plan(inputs);
   if (*plan) return DYDCA_OK;
@@ -95,8 +114,11 @@ int dydca_check_inputs(const dydca_tensor *inputs, const dydca_plan **plan, dydc
 }
 
 int dydca_check_job(const dydca_tensor *inputs, const dydca_tensor *outputs, const dydca_plan **plan, dydca_text *why) {
+  const dydca_network *network = &dydca_this_network;
   int code = dydca_check_inputs(inputs, plan, why);
-  if (!code) code = check_data(inputs, dydca_this_network.inputs, "input", why);
-  if (!code) code = check_outputs(outputs, *plan, why);
+  if (!code) code = check_memory(inputs, (*plan)->inputs, network->inputs, "input", why);
+  if (!code) code = check_given(outputs, "output", why);
+  if (!code) code = check_types(outputs, (*plan)->largest, network->outputs, "output", why);
+  if (!code) code = check_memory(outputs, (*plan)->largest, network->outputs, "output", why);
   return code;
 }

@@ -19,7 +19,7 @@ static dydca_size place(layout *block, dydca_size count, dydca_size bytes) {
 
 typedef struct {
   dydca_size arena, scratch; /* the largest over the plans, multiples of 64 */
-  dydca_size lane, member, order, pointers, pointer_bytes, control_end, scratches, arenas, end;
+  dydca_size lane, member, order, control_end, scratches, arenas, end;
   int overflows;
 } pieces;
 
@@ -37,12 +37,10 @@ static pieces lay_out(int threads) {
     of.arena = larger(of.arena, network->plan[p].arena_bytes);
     of.scratch = larger(of.scratch, network->plan[p].scratch_bytes);
   }
-  of.pointer_bytes = ((dydca_size)network->inputs + (dydca_size)network->outputs) * sizeof(void *);
   place(&block, 1, sizeof(dydca_net));
   of.lane = place(&block, 1, lanes * sizeof(dydca_lane));
   of.member = place(&block, 1, lanes * sizeof(dydca_member));
   of.order = place(&block, 1, (dydca_size)network->plans * sizeof(int));
-  of.pointers = place(&block, lanes, of.pointer_bytes);
   of.control_end = block.end;
   of.scratches = place(&block, 2 * lanes - 1, of.scratch); /* one per lane, one per worker */
   of.arenas = place(&block, lanes, of.arena);
@@ -63,7 +61,6 @@ static void order_plans(int *order) {
 
 static void point(dydca_net *net, const pieces *of) {
   char *block = (char *)net;
-  const dydca_size pointer_stride = (of->pointer_bytes + 63) & ~(dydca_size)63;
   net->lane = (dydca_lane *)(block + of->lane);
   net->order = (int *)(block + of->order);
   net->team.member = (dydca_member *)(block + of->member);
@@ -71,8 +68,6 @@ static void point(dydca_net *net, const pieces *of) {
     const dydca_size i = (dydca_size)t, workers = (dydca_size)net->threads;
     net->lane[t].arena = block + of->arenas + i * of->arena;
     net->lane[t].scratch = block + of->scratches + i * of->scratch;
-    net->lane[t].inputs = (const float **)(block + of->pointers + i * pointer_stride);
-    net->lane[t].outputs = (float **)(net->lane[t].inputs + dydca_this_network.inputs);
     if (t) net->team.member[t].scratch = block + of->scratches + (workers + i - 1) * of->scratch;
   }
   net->lanes.value = ~0ull >> (64 - net->threads);

@@ -8,10 +8,12 @@ static const char *const sentences[] = {
     "no error",
     "an argument is wrong: a null pointer, a rank out of range, or a thread count that is not 1..64",
     "no plan for these input shapes; dydca_manifest() lists the declared patches",
-    "an output's shape is not the one the plan writes",
+    "a tensor has less memory than it takes",
     "an output overlaps an input or another output",
     "not enough memory for the arenas; ask for fewer threads",
     "the threads could not be started; ask for fewer",
+    "a tensor has another element type",
+    "the generated code contradicts its own table; please report this network",
 };
 
 static dydca_text *row_of(dydca_errors *errors, dydca_thread self) {
@@ -41,7 +43,8 @@ int dydca_fail(dydca_net *net, int code, const dydca_text *text) {
   pthread_mutex_lock(&net->errors.lock);
   dydca_text *row = row_of(&net->errors, self);
   if (!row) row = new_row(&net->errors, self);
-  memcpy(row->bytes, text->bytes, (dydca_size)text->length + 1);
+  row->length = 0;
+  dydca_say(row, text ? text->bytes : sentences[code]);
   pthread_mutex_unlock(&net->errors.lock);
   return code;
 }

@@ -1,5 +1,5 @@
-/* lanes.c: a lane is what one running patch needs: an arena, a scratch, and room for its pointers. A net has one
- * lane per thread; free lanes are the bits of one word, so that leasing one takes no lock. */
+/* lanes.c: a lane is what one running patch needs: an arena and a scratch. A net has one lane per thread; free lanes
+ * are the bits of one word, so that leasing one takes no lock. */
 #include "net.h"
 
 int dydca_lane_try(dydca_net *net) {
@@ -26,10 +26,16 @@ void dydca_lane_release(dydca_net *net, int index) {
   dydca_gate_wake(&net->lanes);
 }
 
-void dydca_lane_run(const dydca_lane *lane, const dydca_plan *plan, const dydca_tensor *inputs,
-                    const dydca_tensor *outputs, dydca_team *team) {
-  for (int i = 0; i < dydca_this_network.inputs; i++) lane->inputs[i] = inputs[i].data;
-  for (int o = 0; o < dydca_this_network.outputs; o++) lane->outputs[o] = outputs[o].data;
-  const dydca_frame frame = {lane->inputs, lane->outputs, lane->arena, lane->scratch, team};
-  plan->run(&frame);
+int dydca_lane_run(const dydca_lane *lane, const dydca_plan *plan, const dydca_tensor *inputs, dydca_tensor *outputs,
+                   dydca_team *team) {
+  const dydca_frame frame = {inputs, outputs, lane->arena, lane->scratch, team};
+  const int taken = plan->run(&frame), count = dydca_this_network.outputs;
+  if (taken < 0 || taken >= plan->result_count) return DYDCA_ERROR_PLAN;
+  const dydca_tensor *result = plan->results + taken * count;
+  for (int o = 0; o < count; o++) {
+    if (result[o].bytes > outputs[o].bytes) return DYDCA_ERROR_PLAN;
+    outputs[o].rank = result[o].rank;
+    memcpy(outputs[o].shape, result[o].shape, sizeof outputs[o].shape);
+  }
+  return DYDCA_OK;
 }

@@ -27,6 +27,7 @@ typedef struct {
 void dydca_say(dydca_text *text, const char *words);
 void dydca_say_number(dydca_text *text, long long number);
 void dydca_say_shape(dydca_text *text, const dydca_tensor *tensor);
+void dydca_say_type(dydca_text *text, int type);
 
 /* errors.c: the last sentence of each thread. */
 #define DYDCA_ERROR_THREADS 64
@@ -37,11 +38,11 @@ typedef struct {
   dydca_text text[DYDCA_ERROR_THREADS];
 } dydca_errors;
 
-int dydca_fail(dydca_net *net, int code, const dydca_text *text); /* stores, returns code; net may be NULL */
+int dydca_fail(dydca_net *net, int code, const dydca_text *text); /* stores, returns code; net or text may be NULL */
 
 /* check.c: one job against the plans of the network. */
 const dydca_plan *dydca_find_plan(const dydca_tensor *inputs); /* ranks must be in range */
-int dydca_check_inputs(const dydca_tensor *inputs, const dydca_plan **plan, dydca_text *why); /* rank and shape */
+int dydca_check_inputs(const dydca_tensor *inputs, const dydca_plan **plan, dydca_text *why); /* type, rank, shape */
 int dydca_check_job(const dydca_tensor *inputs, const dydca_tensor *outputs, const dydca_plan **plan, dydca_text *why);
 
 /* overlap.c: memory of one job or of many. */
@@ -50,8 +51,6 @@ int dydca_check_overlap(const dydca_job *jobs, int count, dydca_text *why);
 /* lanes.c: what one running patch needs; lent to callers. */
 typedef struct {
   char *arena, *scratch;
-  const float **inputs;
-  float **outputs;
 } dydca_lane;
 
 /* team.c: the threads of a net. Member 0 is the caller, the others are workers. */
@@ -94,10 +93,10 @@ struct dydca_net {
 int dydca_lane_try(dydca_net *net);   /* an index, or -1 when none is free */
 int dydca_lane_lease(dydca_net *net); /* waits for one */
 void dydca_lane_release(dydca_net *net, int index);
-void dydca_lane_run(const dydca_lane *lane, const dydca_plan *plan, const dydca_tensor *inputs,
-                    const dydca_tensor *outputs, dydca_team *team);
+int dydca_lane_run(const dydca_lane *lane, const dydca_plan *plan, const dydca_tensor *inputs, dydca_tensor *outputs,
+                   dydca_team *team); /* DYDCA_OK or DYDCA_ERROR_PLAN */
 
-/* queue.c: many patches over the lanes. The jobs have been checked. */
-void dydca_queue_run(dydca_net *net, const dydca_job *jobs, int count);
+/* queue.c: many patches over the lanes. The jobs have been checked; the code of one that failed, if any. */
+int dydca_queue_run(dydca_net *net, const dydca_job *jobs, int count);
 
 #endif

@@ -1,5 +1,5 @@
 /* overlap.c: no output may share memory with an input or another output, of the same job or of another one. The
- * shapes have been checked, so a size in bytes cannot overflow. */
+ * tensors have been checked, so none goes beyond the last address. */
 #include "net.h"
 
 typedef struct {
@@ -7,9 +7,8 @@ typedef struct {
 } span;
 
 static span span_of(const dydca_tensor *tensor) {
-  dydca_size bytes = sizeof(float);
-  for (int d = 0; d < tensor->rank; d++) bytes *= (dydca_size)tensor->shape[d];
-  const span of = {(dydca_address)tensor->data, (dydca_address)tensor->data + bytes};
+  const dydca_address begin = (dydca_address)tensor->data;
+  const span of = {begin, begin + (dydca_address)tensor->bytes};
   return of;
 }
 

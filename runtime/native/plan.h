@@ -10,8 +10,8 @@
 typedef struct dydca_team dydca_team; /* the threads that share one run; NULL when it runs alone */
 
 typedef struct {
-  const float *const *inputs;
-  float *const *outputs;
+  const dydca_tensor *inputs;
+  const dydca_tensor *outputs;
   char *arena;   /* arena_bytes of the plan, 64-byte aligned, contents undefined */
   char *scratch; /* scratch_bytes for the calling thread; tasks get their own thread's */
   dydca_team *team;
@@ -28,14 +28,17 @@ void dydca_each(const dydca_frame *frame, dydca_task task, int extent);
 /* Zeros the halo around `count` planes of height x width pixels of `block` floats. */
 void dydca_zero_halo(float *planes, int count, int height, int width, int halo, int block);
 
+/* In the tables of tensors all but data is set, and bytes is what the shape takes. */
 typedef struct {
-  const char *name;        /* "route/patch", for the report */
-  const dydca_tensor *inputs;  /* rank and shape only; data is NULL */
-  const dydca_tensor *outputs;
+  const char *name;            /* "route/patch", for the report */
+  const dydca_tensor *inputs;
+  const dydca_tensor *largest; /* by output: of the results the one with the most bytes */
+  const dydca_tensor *results; /* what a run may write: `result_count` rows of all outputs */
+  int result_count;            /* more than one where values decide the shape of an output */
   unsigned long arena_bytes;   /* multiple of 64 */
   unsigned long scratch_bytes; /* per thread, multiple of 64 */
   double cost;                 /* predicted, in any unit that is the same over the network */
-  void (*run)(const dydca_frame *frame);
+  int (*run)(const dydca_frame *frame); /* returns which of the results it has written */
 } dydca_plan;
 
 typedef struct {

@@ -7,6 +7,7 @@ typedef struct {
   const dydca_job *jobs;
   int count;
   dydca_word next, end; /* next is atomic */
+  int code;             /* atomic: of a patch that failed */
 } queue;
 
 /* Waits for a lane only while there is something left to run: a helper must not outstay the queue. */
@@ -27,7 +28,8 @@ static int run_next(queue *work, int lane) {
     const dydca_job *job = &work->jobs[at % (dydca_word)work->count];
     const dydca_plan *plan = &network->plan[work->net->order[at / (dydca_word)work->count]];
     if (dydca_find_plan(job->inputs) != plan) continue;
-    dydca_lane_run(&work->net->lane[lane], plan, job->inputs, job->outputs, 0);
+    const int code = dydca_lane_run(&work->net->lane[lane], plan, job->inputs, job->outputs, 0);
+    if (code) __atomic_store_n(&work->code, code, __ATOMIC_RELAXED);
     return 1;
   }
 }
@@ -42,12 +44,13 @@ static void drain(void *argument, int share, int member) {
   }
 }
 
-void dydca_queue_run(dydca_net *net, const dydca_job *jobs, int count) {
-  queue work = {net, jobs, count, 0, (dydca_word)dydca_this_network.plans * (dydca_word)count};
+int dydca_queue_run(dydca_net *net, const dydca_job *jobs, int count) {
+  queue work = {net, jobs, count, 0, (dydca_word)dydca_this_network.plans * (dydca_word)count, DYDCA_OK};
   if (count > 1 && dydca_team_claim(&net->team)) {
     dydca_team_call(&net->team, drain, &work);
     dydca_team_release(&net->team);
   } else {
     drain(&work, 0, 0);
   }
+  return work.code;
 }

@@ -29,3 +29,8 @@ void dydca_say_shape(dydca_text *text, const dydca_tensor *tensor) {
   }
   dydca_say(text, ")");
 }
+
+void dydca_say_type(dydca_text *text, int type) {
+  static const char *const names[] = {"no type", "float32", "uint8", "int32", "int64", "bool"};
+  dydca_say(text, type > 0 && type <= DYDCA_BOOL ? names[type] : names[0]);
+}

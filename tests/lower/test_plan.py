@@ -17,7 +17,7 @@ from dydca.lower.layout import PLAIN
 from dydca.lower.legalize import MULTIPLIES
 from dydca.lower.lower import lower
 from dydca.lower.memory import place
-from dydca.lower.plan import Entry, Plan, write_plan
+from dydca.lower.plan import Plan, write_plan
 from dydca.lower.targets import find_target
 from dydca.models import DynamicWDSR
 from dydca.passes import default_passes, run_passes
@@ -25,10 +25,7 @@ from dydca.passes import default_passes, run_passes
 
 def plan_of(model: nn.Module, patches: list[tuple[int, ...]]) -> Plan:
     outcome = run_passes(dydca.capture(model, patches), default_passes())
-    entries = [
-        Entry(lower([variant], f"p{number}", find_target("host")), variant.patch, ((1, 1, 1, 1),))
-        for number, variant in enumerate(outcome.variants)
-    ]
+    entries = [lower([variant], f"p{number}", find_target("host")) for number, variant in enumerate(outcome.variants)]
     return write_plan(entries, {})
 
 
@@ -40,7 +37,7 @@ def chain(sizes: list[int], reads: list[int]) -> Calls:
         Call(kernel, [values[back % number]] if number else [], [value])
         for number, (value, back) in enumerate(zip(values, reads, strict=True))
     ]
-    return Calls("chain", [], [], list(calls))
+    return Calls("chain", (), (), list(calls))
 
 
 @given(st.lists(st.tuples(st.integers(1, 500), st.integers(0, 30)), min_size=1, max_size=30))

@@ -43,13 +43,13 @@ int __wrap_posix_memalign(void **memory, size_t alignment, size_t bytes) {
   return __real_posix_memalign(memory, alignment, bytes);
 }
 
-static dydca_tensor tensor(float *data, int shape) {
-  const dydca_tensor made = {data, 4, {1, 3, rows[shape], widths[shape]}};
-  return made;
-}
-
 static int length(int shape) {
   return 3 * rows[shape] * widths[shape];
+}
+
+static dydca_tensor tensor(float *data, int shape) {
+  const dydca_tensor made = {data, length(shape) * 4, DYDCA_FLOAT32, 4, {1, 3, rows[shape], widths[shape]}};
+  return made;
 }
 
 static void fill(float *data, int count, unsigned seed) {

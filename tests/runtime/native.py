@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import platform
 import shutil
 import subprocess
@@ -20,6 +21,9 @@ HERE = Path(__file__).parent
 NATIVE = Path(dydca.runtime.__file__).parent / "native"
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-fPIC", "-fvisibility=hidden", f"-I{NATIVE}")
 TRIPLE = f"{platform.machine()}-linux-gnu"
+BYTES = ("-DFIXTURE_ELEMENT=unsigned char", "-DFIXTURE_TYPE=DYDCA_UINT8")
+"""Flags of the fixture over uint8."""
+
 SHAPES = ((1, 3, 4, 8), (1, 3, 32, 64), (1, 3, 5, 7))
 
 Array = npt.NDArray[np.float32]
@@ -60,7 +64,8 @@ def runtime_objects(*flags: str) -> tuple[Path, ...]:
 def library(*flags: str) -> Path:
     """The fixture as a shared library; `flags` are its macros."""
     path = folder() / f"fixture{len(list(folder().iterdir()))}.so"
-    gcc(*STRICT, "-O2", *flags, "-shared", HERE / "fixture.c", *runtime_objects(), "-o", path, "-lpthread")
+    said = f"-DFIXTURE_MANIFEST={json.dumps(json.dumps(manifest(*flags)))}"
+    gcc(*STRICT, "-O2", *flags, said, "-shared", HERE / "fixture.c", *runtime_objects(), "-o", path, "-lpthread")
     return path
 
 
@@ -76,16 +81,25 @@ def driver(*flags: str) -> Path:
     return path
 
 
-def manifest(inputs: int = 1, outputs: int = 1) -> dict[str, object]:
+def manifest(*flags: str) -> dict[str, object]:
     """The compiler's description of the fixture."""
-    patches = [{"route": "all", "inputs": [shape] * inputs, "outputs": [shape] * outputs} for shape in SHAPES]
-    return {"target": {"triple": TRIPLE}, "patches": patches}
+    count = 2 if "-DFIXTURE_TWO" in flags else 1
+    tensors = [
+        {"name": f"t{number}", "type": "uint8" if set(BYTES) & set(flags) else "float32"} for number in range(count)
+    ]
+    patches: list[dict[str, object]] = [
+        {"route": "all", "inputs": [list(shape)] * count, "outputs": [list(shape)] * count} for shape in SHAPES
+    ]
+    if "-DFIXTURE_VARIES" in flags:
+        patches = [
+            patch | {"results": [[list(shape)], [[shape[-1]]]]} for patch, shape in zip(patches, SHAPES, strict=True)
+        ]
+    return {"target": {"triple": TRIPLE}, "inputs": tensors, "outputs": tensors, "patches": patches}
 
 
 def network(*flags: str, threads: int = 2) -> Network:
     """The fixture as a network: y = 2x + 1; with ``-DFIXTURE_TWO`` also the difference of two inputs."""
-    several = 2 if "-DFIXTURE_TWO" in flags else 1
-    return Network(library(*flags), manifest(several, several), "the report", '{"kernels": 2}', threads)
+    return Network(library(*flags), manifest(*flags), "the report", '{"kernels": 2}', threads)
 
 
 def patch(shape: tuple[int, ...], seed: int = 0) -> Array:

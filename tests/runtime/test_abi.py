@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from dydca.runtime.library import Library, Tensor, Tensors
-from tests.runtime.native import NATIVE, SHAPES, Array, library, patch
+from dydca.runtime.library import Library, Spec, Tensor, Tensors
+from tests.runtime.native import BYTES, NATIVE, SHAPES, Array, library, patch
 
-ARGUMENT, UNKNOWN_PATCH, OUTPUT_SHAPE, OVERLAP, MEMORY = 1, 2, 3, 4, 5
+ARGUMENT, UNKNOWN_PATCH, ROOM, OVERLAP, MEMORY, THREAD, TYPE, PLAN = range(1, 9)
 EXPORTS = {
     *("dydca_abi_version", "dydca_manifest", "dydca_input_count", "dydca_output_count", "dydca_create"),
     *("dydca_destroy", "dydca_output_shapes", "dydca_run", "dydca_run_many", "dydca_last_error"),
@@ -22,8 +22,8 @@ EXPORTS = {
 class Net:
     """One net of the fixture, called as C would."""
 
-    def __init__(self, threads: int) -> None:
-        self.library = Library(library())
+    def __init__(self, threads: int, *flags: str) -> None:
+        self.library = Library(library(*flags))
         self.handle = self.library.create(threads)
 
     def run(self, inputs: object, outputs: object) -> int:
@@ -32,19 +32,22 @@ class Net:
     def sentence(self) -> str:
         return self.library.last_error(self.handle)
 
+    def close(self) -> None:
+        self.library.destroy(self.handle)
+        self.library.close()
+
 
 @pytest.fixture(params=[1, 2, 4])
 def native(request: pytest.FixtureRequest) -> Iterator[Net]:
     made = Net(request.param)
     yield made
-    made.library.destroy(made.handle)
-    made.library.close()
+    made.close()
 
 
-def at(address: int, shape: tuple[int, ...]) -> Tensors:
+def at(address: int, shape: tuple[int, ...], type_: str = "float32") -> Tensors:
     tensors = (Tensor * 1)()
     tensors[0].data = address
-    tensors[0].set_shape(shape)
+    tensors[0].describe(Spec(type_, shape))
     return tensors
 
 
@@ -72,7 +75,52 @@ def test_data_aligned_to_four_bytes_is_enough(native: Net) -> None:
 
 def test_output_shapes(native: Net) -> None:
     for shape in SHAPES:
-        assert native.library.output_shapes([shape]) == (shape,)
+        assert native.library.outputs_for([Spec("float32", shape)]) == (Spec("float32", shape),)
+
+
+def test_output_shapes_leaves_the_address_alone(native: Net) -> None:
+    outputs = (Tensor * 1)()
+    outputs[0].data = 4096
+    assert native.library._library.dydca_output_shapes(over(patch(SHAPES[0])), outputs) == 0
+    assert (outputs[0].data, outputs[0].bytes) == (4096, 1 * 3 * 4 * 8 * 4)
+
+
+def test_where_values_decide_the_shape(native: Net) -> None:
+    del native
+    net = Net(2, "-DFIXTURE_VARIES")
+    for shape in SHAPES:
+        x, y = np.abs(patch(shape)), np.zeros(shape, np.float32)
+        outputs = over(y)
+        for sign in (-1, 1, -1):
+            assert net.run(over(sign * x), outputs) == 0
+            made = outputs[0].get_shape()
+            assert made == (shape if sign == 1 else shape[-1:])
+            assert np.array_equal(y.reshape(-1)[: np.prod(made)], (2 * sign * x + 1).reshape(-1)[: np.prod(made)])
+        assert net.library.outputs_for([Spec("float32", shape)]) == (Spec("float32", shape),)
+    net.close()
+
+
+def test_a_plan_that_contradicts_its_table() -> None:
+    net = Net(2, "-DFIXTURE_BROKEN")
+    good = np.abs(patch(SHAPES[0])) + 1
+    bad, y, z = -good, np.zeros_like(good), np.zeros_like(good)
+    assert net.run(over(bad), over(y)) == PLAN
+    assert "please report" in net.sentence()
+    assert net.library.run_many(net.handle, [(over(good), over(y)), (over(bad), over(z))]) == PLAN
+    assert net.run(over(good), over(y)) == 0
+    net.close()
+
+
+def test_bytes() -> None:
+    net = Net(2, *BYTES)
+    x = np.arange(3 * 5 * 7 + 1, dtype=np.uint8)
+    y = np.zeros_like(x)
+    shape = SHAPES[2]
+    assert net.run(at(x.ctypes.data + 1, shape, "uint8"), at(y.ctypes.data + 1, shape, "uint8")) == 0
+    assert np.array_equal(y[1:], 2 * x[1:] + 1)
+    assert net.run(at(x.ctypes.data, shape), at(y.ctypes.data, shape, "uint8")) == TYPE
+    assert net.sentence() == "input 0 has float32, wanted uint8"
+    net.close()
 
 
 @pytest.mark.parametrize(
@@ -80,15 +128,23 @@ def test_output_shapes(native: Net) -> None:
     [
         ("null inputs", ARGUMENT, "inputs is a null pointer"),
         ("null outputs", ARGUMENT, "outputs is a null pointer"),
-        ("null input data", ARGUMENT, "input 0 has null data"),
-        ("null output data", ARGUMENT, "output 0 has null data"),
+        ("null input data", ARGUMENT, "input 0 has null data, wanted it aligned to 4 bytes"),
+        ("null output data", ARGUMENT, "output 0 has null data, wanted it aligned to 4 bytes"),
         ("input rank -1", ARGUMENT, "input 0 has rank -1, wanted 0..6"),
-        ("output rank 7", ARGUMENT, "output 0 has rank 7, wanted 0..6"),
+        ("input rank 7", ARGUMENT, "input 0 has rank 7, wanted 0..6"),
         ("input off by 2", ARGUMENT, "input 0 has data that is not aligned to 4 bytes"),
         ("output off by 2", ARGUMENT, "output 0 has data that is not aligned to 4 bytes"),
         ("input rank 3", UNKNOWN_PATCH, "no plan for inputs (1, 3, 4); declared: (1, 3, 4, 8), (1, 3, 32, 64), "),
         ("input shape", UNKNOWN_PATCH, "no plan for inputs (1, 3, 4, -9); declared: (1, 3, 4, 8), (1, 3, 32, 64), "),
-        ("output shape", OUTPUT_SHAPE, "output 0 has shape (1, 3, 4, 9), wanted (1, 3, 4, 8) as small writes"),
+        ("input type", TYPE, "input 0 has uint8, wanted float32"),
+        ("output type", TYPE, "output 0 has no type, wanted float32"),
+        ("input bytes", ROOM, "input 0 has 383 bytes, wanted 384 for (1, 3, 4, 8)"),
+        ("output bytes", ROOM, "output 0 has -1 bytes, wanted 384 for (1, 3, 4, 8)"),
+        (
+            "more than all bytes",
+            ROOM,
+            "output 0 has 9223372036854775807 bytes, more than follow its address; wanted 384",
+        ),
         ("output on input", OVERLAP, "output 0 overlaps an input or another output"),
     ],
 )
@@ -110,8 +166,8 @@ def test_wrong_calls(native: Net, change: str, code: int, words: str) -> None:
             outputs[0].data = None
         case "input rank -1":
             inputs[0].rank = -1
-        case "output rank 7":
-            outputs[0].rank = 7
+        case "input rank 7":
+            inputs[0].rank = 7
         case "input off by 2":
             inputs[0].data += 2
         case "output off by 2":
@@ -120,8 +176,16 @@ def test_wrong_calls(native: Net, change: str, code: int, words: str) -> None:
             inputs[0].rank = 3
         case "input shape":
             inputs[0].shape[3] = -9
-        case "output shape":
-            outputs[0].shape[3] = 9
+        case "input type":
+            inputs[0].type = 2
+        case "output type":
+            outputs[0].type = -1
+        case "input bytes":
+            inputs[0].bytes -= 1
+        case "output bytes":
+            outputs[0].bytes = -1
+        case "more than all bytes":
+            outputs[0].data, outputs[0].bytes = -4 & (1 << 64) - 1, (1 << 63) - 1
         case "output on input":
             outputs[0].data = x.ctypes.data + x.nbytes - 4
     assert native.run(inputs, outputs) == code
@@ -155,7 +219,7 @@ def test_wrong_jobs(native: Net) -> None:
     assert many(native.handle, None, -1) == ARGUMENT
     run = native.library.run_many
     assert run(native.handle, [(over(x), over(y)), (over(x), at(0, SHAPES[0]))]) == ARGUMENT
-    assert native.sentence() == "output 0 has null data; job 1"
+    assert native.sentence() == "output 0 has null data, wanted it aligned to 4 bytes; job 1"
     assert run(native.handle, [(over(x), over(y)), (over(x), over(y))]) == OVERLAP
     assert run(native.handle, [(over(x), over(y)), (over(y), over(z))]) == OVERLAP
     assert native.sentence() == "output 0 overlaps an input or another output; job 0"

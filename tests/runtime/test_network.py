@@ -14,7 +14,8 @@ import torch
 
 from dydca.errors import DydcaError, FileError, RunError, UnknownPatchError
 from dydca.runtime import Network
-from tests.runtime.native import SHAPES, Array, library, manifest, network, patch
+from dydca.runtime.tensors import NumpyKind
+from tests.runtime.native import BYTES, SHAPES, Array, library, manifest, network, patch
 
 SMALL = SHAPES[0]
 
@@ -138,6 +139,32 @@ def test_several_inputs_and_outputs() -> None:
             net(a)
 
 
+@pytest.mark.parametrize("array", [np.asarray, torch.from_numpy])
+def test_where_values_decide_the_shape(array: Callable[[Array], Array]) -> None:
+    x = np.abs(patch(SHAPES[1])) + 1
+    with network("-DFIXTURE_VARIES") as net:
+        for _ in range(3):
+            full, row = np.asarray(net(array(x))), np.asarray(net(array(-x)))
+            assert np.array_equal(full, 2 * x + 1)
+            assert np.array_equal(row, 1 - 2 * x[0, 0, 0])
+        row, full = map(np.asarray, net.run_many([array(-x), array(x)]))
+        assert np.array_equal(row, 1 - 2 * x[0, 0, 0])
+        assert np.array_equal(full, 2 * x + 1)
+
+
+@pytest.mark.parametrize("array", [np.asarray, torch.from_numpy])
+def test_bytes_pass_without_a_copy(array: Callable[..., Array]) -> None:
+    shape = SHAPES[2]
+    x = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    with network(*BYTES) as net:
+        y = np.asarray(net(array(x)))
+        assert y.dtype == np.uint8
+        assert np.array_equal(y, 2 * x + 1)
+        assert NumpyKind().admit(x, "uint8")[0] is x
+        with pytest.raises(RunError, match=r"DYD602: an input is not uint8\n  got  float32\n  want uint8"):
+            net(array(x.astype(np.float32)))
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 4])
 def test_run_many_keeps_the_order(threads: int) -> None:
     patches = [patch(SHAPES[i % 3], seed=i) for i in range(40)]
@@ -246,7 +273,7 @@ def test_nothing_is_left_of_a_network() -> None:
     with pytest.raises(FileError, match="DYD702"):
         Network(b"no library", manifest())
     wrong = manifest()
-    wrong["patches"] = [{"inputs": [SMALL], "outputs": [(1, 3, 8, 8)]}]
+    wrong["single"] = True
     with pytest.raises(FileError, match="manifest and library disagree"):
         Network(library(), wrong)
     assert (mapped(), running()) == before
