@@ -107,6 +107,38 @@ CASES: dict[str, tuple[Callable[[Any, Tensor], Any], list[nn.Module], tuple[int,
     "gelu": (lambda m, x: F.gelu(m[0](x)), [conv(3, 20)], (1, 3, 10, 12)),
     "silu": (lambda m, x: F.silu(m[0](x)), [conv(3, 20)], (1, 3, 10, 12)),
     "tanh": (lambda m, x: torch.tanh(m[0](x)), [conv(3, 20)], (1, 3, 10, 12)),
+    "activations": (
+        lambda m, x: (
+            F.gelu(F.hardswish(m[0](x)), approximate="tanh"),
+            F.softplus(F.elu(m[0](x), 0.7)),
+            F.mish(m[0](x).abs().sqrt()) - F.selu(F.celu(m[0](x))),
+            F.logsigmoid(m[0](x)) * F.hardsigmoid(m[0](x) * 5) ** 2,
+            torch.exp(-m[0](x)) / (torch.erf(m[0](x)) + 2),
+        ),
+        [conv(3, 20)],
+        (1, 3, 10, 12),
+    ),
+    "handwritten gelu": (
+        lambda m, x: (lambda y: 0.5 * y * (1 + torch.erf(y * 0.5**0.5)))(m[0](x)),
+        [conv(3, 20)],
+        (1, 3, 10, 12),
+    ),
+    "handwritten swish": (
+        lambda m, x: (lambda y: y * torch.sigmoid(m[1](y)) * F.relu6(y + 3))(m[0](x)),
+        [conv(3, 20), conv(20, 20)],
+        (1, 3, 10, 12),
+    ),
+    "extrema": (
+        lambda m, x: torch.maximum(m[0](x), x) - torch.minimum(m[0](x), torch.tensor(0.3)) + (m[0](x) ** 2 + 1) ** -0.5,
+        [conv(3, 3)],
+        (1, 3, 10, 12),
+    ),
+    "powers": (
+        lambda m, x: (lambda y: y**3 / (y**4 + 1) + 1 / (y * y + 2).sqrt() + torch.rsqrt(y + 3))(m[0](x).abs()),
+        [conv(3, 20)],
+        (1, 3, 10, 12),
+    ),
+    "rows": (lambda m, x: torch.tanh(m[0](x.mean((2, 3)))) * 2, [nn.Linear(3, 20)], (5, 3, 6, 8)),
     "cat": (lambda m, x: m[1](torch.cat([m[0](x), x], 1)), [conv(3, 16), conv(19, 8)], (1, 3, 10, 12)),
     "chunk": (lambda m, x: torch.chunk(m[0](x), 2, 1), [conv(3, 16)], (1, 3, 10, 12)),
     "channel attention": (

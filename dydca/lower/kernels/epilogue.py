@@ -1,7 +1,8 @@
 """What is done to a value between its computation and its store: bias, activation, scale, residual, clamp.
 
-A step works on a vector of channels (blocked layouts) or of pixels (plain ones) alike; its operand is either one
-value per channel, or a tensor of the same shape as the value.
+The steps are a small program: each reads the value before it, or earlier ones, and at most one operand, which is either
+one value per channel or a tensor of the same shape. A step works on a vector of channels (blocked layouts) or of pixels
+(plain ones) alike.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from dydca.lower.kernels import activations
+from dydca.lower.kernels.activations import splat
 from dydca.lower.tvm_api import T
 
 Load = Callable[[int], Any]
@@ -22,11 +25,14 @@ class Step(NamedTuple):
         op: A key of `OPERATIONS`.
         scalars: Its numbers, e.g. the slope of leaky_relu.
         operand: The number of the tensor it reads besides the value, None if it reads none.
+        values: The earlier values it reads, 0 the one the steps began with, k that of the k-th step; if empty, the
+            value of the step before.
     """
 
     op: str
     scalars: tuple[float, ...] = ()
     operand: int | None = None
+    values: tuple[int, ...] = ()
 
 
 class Operand(NamedTuple):
@@ -35,38 +41,40 @@ class Operand(NamedTuple):
     halo: int | None
 
 
-def splat(value: float, lanes: int) -> Any:
-    """A vector of equal lanes, or the scalar itself for one lane."""
-    return T.float32(value) if lanes == 1 else T.Broadcast(T.float32(value), lanes)
-
-
-def _relu(v: Any, _s: Sequence[float], _o: Any, lanes: int) -> Any:
-    return T.max(v, splat(0.0, lanes))
-
-
 def _slope(v: Any, slope: Any, lanes: int) -> Any:
     """``max(v, 0) + slope * min(v, 0)``: one multiply, no comparison mask."""
     zero = splat(0.0, lanes)
     return T.max(v, zero) + T.min(v, zero) * slope
 
 
-OPERATIONS: dict[str, Callable[[Any, Sequence[float], Any, int], Any]] = {
-    "relu": _relu,
-    "leaky_relu": lambda v, s, _o, lanes: _slope(v, splat(s[0], lanes), lanes),
-    "prelu": lambda v, _s, o, lanes: _slope(v, o, lanes),
-    "clamp_min": lambda v, s, _o, lanes: T.max(v, splat(s[0], lanes)),
-    "clamp_max": lambda v, s, _o, lanes: T.min(v, splat(s[0], lanes)),
-    "scale": lambda v, s, _o, lanes: v * splat(s[0], lanes),
-    "shift": lambda v, s, _o, lanes: v + splat(s[0], lanes),
-    "add": lambda v, _s, o, _lanes: v + o,
-    "subtract": lambda v, _s, o, _lanes: v - o,
-    "multiply": lambda v, _s, o, _lanes: v * o,
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "relu": lambda v, lanes: T.max(v, splat(0.0, lanes)),
+    "leaky_relu": lambda v, slope, lanes: _slope(v, splat(slope, lanes), lanes),
+    "prelu": _slope,
+    "clamp_min": lambda v, bound, lanes: T.max(v, splat(bound, lanes)),
+    "clamp_max": lambda v, bound, lanes: T.min(v, splat(bound, lanes)),
+    "scale": lambda v, factor, lanes: v * splat(factor, lanes),
+    "shift": lambda v, amount, lanes: v + splat(amount, lanes),
+    "divide_number": lambda v, number, lanes: splat(number, lanes) / v,
+    "add": lambda v, other, _lanes: v + other,
+    "subtract": lambda v, other, _lanes: v - other,
+    "multiply": lambda v, other, _lanes: v * other,
+    "divide": lambda v, other, _lanes: v / other,
+    "divide_into": lambda v, other, _lanes: other / v,
+    "maximum": lambda v, other, _lanes: T.max(v, other),
+    "minimum": lambda v, other, _lanes: T.min(v, other),
+    "square": lambda v, _lanes: v * v,
+    **{function.__name__: function for function in activations.ALL},
 }
+"""By name: a function of the value, the operand or second value if there is one, the numbers, and the lanes."""
 
 
 def apply(steps: Sequence[Step], value: Any, load: Load, lanes: int) -> Any:
     """The value after all steps, as SSA expressions."""
+    values = [value]
     for step in steps:
-        operand = None if step.operand is None else load(step.operand)
-        value = T.bind(OPERATIONS[step.op](value, step.scalars, operand, lanes))
-    return value
+        read = [values[number] for number in step.values or (-1,)]
+        if step.operand is not None:
+            read.append(load(step.operand))
+        values.append(T.bind(OPERATIONS[step.op](*read, *step.scalars, lanes)))
+    return values[-1]
