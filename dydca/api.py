@@ -19,7 +19,7 @@ from dydca.lower.calls import Calls, TensorType
 from dydca.lower.lower import lower
 from dydca.lower.plan import write_plan
 from dydca.lower.targets import Target, find_target
-from dydca.passes import Pass, Variant, default_passes, run_passes
+from dydca.passes import Dump, Pass, Variant, default_passes, run_passes
 from dydca.program import Program
 from dydca.report import explain_program
 from dydca.report.compiled import CompiledReport, describe_programs
@@ -63,7 +63,8 @@ def compile(
     program = capture(model, patch_shapes, example_inputs)
     analysis = explain_program(program, type(model).__name__, dict(_parameters(model)))
     chosen = default_passes() if passes is None else passes
-    outcome = run_passes(program, chosen, verify=verify or "fast", dump=None if dump is None else Path(dump))
+    observers = [] if dump is None else [Dump(Path(dump))]
+    outcome = run_passes(program, chosen, verify=verify or "fast", observers=observers)
     by_patch: dict[Patch, list[Variant]] = {}
     for variant in outcome.variants:
         by_patch.setdefault(variant.patch, []).append(variant)

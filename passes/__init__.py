@@ -17,6 +17,7 @@ from dydca.passes.merge_frame_writes import MergeFrameWrites
 from dydca.passes.merge_linear import MergeLinear
 from dydca.passes.merge_reshape import MergeReshape
 from dydca.passes.pipeline import PIPELINE, default_passes, plain_passes
+from dydca.passes.running.dump import Dump
 from dydca.passes.running.report import Difference, PassReport
 from dydca.passes.running.runner import Outcome, run_passes
 from dydca.passes.running.subject import Variant
@@ -30,6 +31,7 @@ __all__ = [
     "Difference",
     "DropDead",
     "DropIdentity",
+    "Dump",
     "FoldAffine",
     "FoldBatchNorm",
     "FoldClip",

@@ -13,6 +13,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the t
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["dydca.testing.golden"]
+
 # The same examples every time, so that a red run is about the change; `--hypothesis-profile fresh` draws new ones.
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 settings.register_profile("fresh", deadline=None)

@@ -7,10 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 import sympy
+from torch._ops import OpOverload
+from torch.fx import Node
 
 from dydca.analysis import analyze_patch, analyze_route
-from dydca.analysis.facts import Facts, Size
-from dydca.program import Graph, Program, Route, op_name
+from dydca.analysis.facts import Fact, Facts, Size
+from dydca.program import Graph, Program, Route, op_name, source_line
 from dydca.shapes import Patch, patch_label
 
 
@@ -71,10 +73,45 @@ class Subject:
         shapes = [self.facts[node].shape for node in self.graph.outputs]
         return {patch: [_concrete(shape, self.program.sizes(patch)) for shape in shapes] for patch in self.patches}
 
+    def text(self) -> str:
+        """The graph, one node a line, with what is known of it and the lines of the user's source."""
+        return "\n".join(map(self._line, self.graph))
+
+    def _line(self, node: Node) -> str:
+        if node.op == "output":
+            return f"return {_text(node.args[0])}"
+        made = {"placeholder": "input", "get_attr": "constant"}.get(node.op) or f"{_operator(node)}({_operands(node)})"
+        line = source_line(node)
+        return f"%{node.name} : {_known(self.facts[node])} = {made}" + (f"  # {line}" if line else "")
+
     def variant(self) -> Variant:
         """The result, if this graph has a patch of its own."""
         assert self.patch is not None
         return Variant(self.route, self.patch, self.graph, self.facts)
+
+
+def _known(fact: Fact) -> str:
+    """``float32 [1, 3, H, W]``, or ``int = 2*H``."""
+    if fact.items:
+        return f"({', '.join(map(_known, fact.items))})"
+    if fact.dtype is None:
+        return f"number = {fact.value}"
+    return f"{str(fact.dtype).removeprefix('torch.')} [{', '.join(map(str, fact.shape))}]"
+
+
+def _operator(node: Node) -> str:
+    return str(node.target) if isinstance(node.target, OpOverload) else op_name(node)
+
+
+def _operands(node: Node) -> str:
+    named = (f"{key}={_text(value)}" for key, value in node.kwargs.items())
+    return ", ".join([*map(_text, node.args), *named])
+
+
+def _text(argument: object) -> str:
+    if isinstance(argument, list | tuple):
+        return f"[{', '.join(map(_text, argument))}]"
+    return f"%{argument.name}" if isinstance(argument, Node) else str(argument)
 
 
 def _concrete(shape: tuple[Size, ...], sizes: dict[sympy.Symbol, int]) -> tuple[int | None, ...]:

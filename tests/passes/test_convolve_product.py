@@ -11,7 +11,7 @@ from torch import Tensor, fx
 
 from dydca.passes import FoldConstants, MergeReshape, SpecializeShapes
 from dydca.passes.convolve_product import ConvolveProduct
-from tests.passes.checking import Builder, check_pass, program_of
+from dydca.testing import Builder, check_pass, program_of
 
 aten = torch.ops.aten
 MATRIX, BIAS = torch.randn(6, 4), torch.randn(6)

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from dydca.models import DynamicWDSR, WeightNormConv2d
 from dydca.passes import FoldConstants, SpecializeShapes, run_passes
-from tests.passes.checking import SHAPE, Builder, as_program, check_pass, program_of
+from dydca.testing import Builder, check_pass, program_of
+from tests.passes.checking import SHAPE, as_program
 
 aten = torch.ops.aten
 
@@ -16,8 +17,7 @@ aten = torch.ops.aten
 def test_weight_norm_becomes_one_constant() -> None:
     model = WeightNormConv2d(3, 4, 3, gain=1.5).eval()
     program = as_program(model)
-    report = check_pass(program, FoldConstants(), ops={"conv2d": 1, "_weight_norm": 0})
-    assert report.rewrites == 1
+    check_pass(program, FoldConstants(), ops={"conv2d": 1, "_weight_norm": 0}, rewrites=1)
     v = model.weight_v.detach().double()
     exact = 1.5 * v / v.flatten(1).norm(dim=1)[:, None, None, None]
     constants = program.routes[0].graph.constants
@@ -37,9 +37,8 @@ def test_a_chain_is_rounded_once() -> None:
     tensor = torch.rand(64, generator=torch.Generator().manual_seed(1))
     chain = b.call(aten.div.Tensor, b.call(aten.mul.Tensor, b.call(aten.add.Tensor, b.const(tensor), 0.1), 0.7), 0.3)
     graph = b.output(b.call(aten.add.Tensor, b.input(), chain))
-    report = check_pass(program_of(graph, ((64,),)), FoldConstants(), ops={"add": 1, "mul": 0, "div": 0})
+    check_pass(program_of(graph, ((64,),)), FoldConstants(), ops={"add": 1, "mul": 0, "div": 0}, rewrites=1)
     (folded,) = graph.constants.values()
-    assert report.rewrites == 1
     assert torch.equal(folded, ((tensor.double() + 0.1) * 0.7 / 0.3).float())
     assert not torch.equal(folded, (tensor + 0.1) * 0.7 / 0.3)
 

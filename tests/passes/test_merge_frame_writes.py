@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dydca.passes import MergeLinear, SpecializeShapes, run_passes
+from dydca.testing import Builder, check_pass, program_of
 from tests.passes.blocks import prepared
-from tests.passes.checking import Builder, as_program, check_pass, program_of
+from tests.passes.checking import as_program
 
 aten = torch.ops.aten
 VALUE = torch.tensor([0.5, -1.0, 2.0])
@@ -89,7 +90,7 @@ def test_merges_for_all_patches_and_for_each(name: str) -> None:
     general = as_program(Framed(write, pads), [(1, 3, 8, 7)])
     special = program_of(general.routes[0].graph.copy(), *general.routes[0].patches)
     for program, first in ((general, []), (special, [SpecializeShapes()])):
-        report = check_pass(program, *first, *prepared())
+        report = check_pass(program, *first, *prepared()).report
         assert set(report.ops_after) == wanted | {"relu", "tanh"}
 
 

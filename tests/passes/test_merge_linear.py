@@ -13,8 +13,9 @@ from dydca.models.ecb import ECB
 from dydca.models.rt4ksr import ResBlock
 from dydca.passes import PassReport, SpecializeShapes, run_passes
 from dydca.program import op_name
+from dydca.testing import Builder, check_pass, program_of
 from tests.passes.blocks import ac_net, conv_norm, dbb, merging, mobile_one, rep_vgg, scrambled
-from tests.passes.checking import Builder, as_program, check_pass, program_of
+from tests.passes.checking import as_program
 
 aten = torch.ops.aten
 

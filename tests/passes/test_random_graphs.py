@@ -9,7 +9,8 @@ from torch import Tensor, fx
 
 from dydca.passes import default_passes, run_passes
 from dydca.program import Program
-from tests.passes.checking import SHAPE, Builder, program_of
+from dydca.testing import Builder, program_of
+from tests.passes.checking import SHAPE
 
 aten = torch.ops.aten
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +14,8 @@ from torch import Tensor, fx
 
 from dydca.passes import run_passes
 from dydca.program import Guard, Program
+from dydca.testing import Builder, program_of
 from tests.passes.blocks import merging
-from tests.passes.checking import Builder, program_of
 
 aten = torch.ops.aten
 _KINDS = (
@@ -41,11 +42,11 @@ class Region:
         whole = torch.randint(-8, 9, shape, generator=self.generator) / 8  # exact: cancels where it should
         return self.b.const(whole)
 
-    def add(self, operator: object, *args: object) -> fx.Node:
+    def add(self, operator: Callable[..., Tensor], *args: object) -> fx.Node:
         node = self.b.call(operator, *args)
         given: Any = args
         values = fx.map_arg(given, self._zeros)
-        self.sizes[node] = tuple(operator(*values).shape)  # type: ignore[operator]
+        self.sizes[node] = tuple(operator(*values).shape)
         return node
 
     def _zeros(self, node: fx.Node) -> Tensor:

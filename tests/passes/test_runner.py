@@ -15,10 +15,11 @@ from torch.fx import Node
 from dydca.analysis.facts import Facts
 from dydca.errors import FileError, PassError
 from dydca.models import DynamicWDSR, WeightNormConv2d
-from dydca.passes import Difference, FoldConstants, Miss, Pass, SpecializeShapes, default_passes, run_passes
+from dydca.passes import Difference, Dump, FoldConstants, Miss, Pass, SpecializeShapes, default_passes, run_passes
 from dydca.passes.running.proof import small_patch
 from dydca.program import Graph, Guard, Program
-from tests.passes.checking import SHAPE, Builder, as_program, check_pass, program_of
+from dydca.testing import Builder, check_pass, program_of
+from tests.passes.checking import SHAPE, as_program
 
 aten = torch.ops.aten
 Rewrite = Callable[[Graph, Node], Node | Miss | None]
@@ -132,7 +133,7 @@ def made_by_an_operator_without_a_rule(graph: Graph, node: Node) -> Node:
     ],
     ids=["constant", "value"],
 )
-def test_knowing_less_of_an_output_is_caught(operator: object, operand: Tensor, body: Rewrite) -> None:
+def test_knowing_less_of_an_output_is_caught(operator: Callable[..., Tensor], operand: Tensor, body: Rewrite) -> None:
     b = Builder()
     used = b.call(aten.neg.default, b.input())
     result = b.call(operator, b.const(operand), *(() if operator is aten.abs.default else (1,)))
@@ -164,8 +165,7 @@ def test_misses_and_unmet_requirements_are_reported_with_their_reason() -> None:
             return "no graph pleases it"
 
     check_pass(relu_net(), as_pass(lambda graph, node: Miss(node, "too small"), "mul"), misses=["too small"])
-    report = check_pass(relu_net(), Refuses(), misses=["no graph pleases it"])
-    assert report.rewrites == 0
+    check_pass(relu_net(), Refuses(), misses=["no graph pleases it"], rewrites=0)
 
 
 def test_a_miss_that_a_later_rewrite_resolves_is_not_reported() -> None:
@@ -182,8 +182,8 @@ def test_a_miss_that_a_later_rewrite_resolves_is_not_reported() -> None:
     b = Builder()
     relu = b.call(aten.relu.default, b.input())
     program = program_of(b.output(b.call(aten.sqrt.default, relu), b.call(aten.neg.default, relu)), (SHAPE,))
-    report = check_pass(program, as_pass(needs_a_single_reader, "relu", "neg"), ops={"clamp_min": 2, "relu": 0})
-    assert report.rewrites == 2
+    resolved = as_pass(needs_a_single_reader, "relu", "neg")
+    check_pass(program, resolved, ops={"clamp_min": 2, "relu": 0}, rewrites=2)
 
 
 def test_the_report_is_data() -> None:
@@ -210,7 +210,7 @@ def test_difference_statistics() -> None:
 
 
 def test_graphs_are_dumped_as_text(tmp_path: Path) -> None:
-    run_passes(relu_net(), [FoldConstants(), SpecializeShapes()], dump=tmp_path / "deep")
+    run_passes(relu_net(), [FoldConstants(), SpecializeShapes()], observers=[Dump(tmp_path / "deep")])
     names = sorted(path.name for path in (tmp_path / "deep").iterdir())
     assert names == ["01_fold_constants.route0.txt", "02_specialize_shapes.route0.12x10.txt"]
     assert "aten.relu.default" in (tmp_path / "deep" / names[0]).read_text()
@@ -219,7 +219,7 @@ def test_graphs_are_dumped_as_text(tmp_path: Path) -> None:
 def test_a_dump_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError) as caught:
-        run_passes(relu_net(), [FoldConstants()], dump=tmp_path / "file")
+        run_passes(relu_net(), [FoldConstants()], observers=[Dump(tmp_path / "file")])
     assert caught.value.code == "DYD705"
 
 

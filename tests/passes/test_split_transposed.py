@@ -10,7 +10,7 @@ from torch.nn import functional
 from dydca.models import create
 from dydca.passes import FoldConstants
 from dydca.passes.split_transposed import SplitTransposed
-from tests.passes.checking import Builder, check_pass, program_of
+from dydca.testing import Builder, check_pass, program_of
 
 SHAPES = [(1, 3, 5, 7), (2, 3, 8, 6)]
 
@@ -31,12 +31,12 @@ def test_every_size_and_padding(kernel: int, stride: int) -> None:
 
 def test_an_oblong_kernel() -> None:
     layer = nn.ConvTranspose2d(3, 2, (3, 8), 2, (1, 3), (1, 0))
-    check_pass(layer, FoldConstants(), SplitTransposed(), shapes=SHAPES, ops={"conv2d": 1, "pixel_shuffle": 1})
+    check_pass(layer, FoldConstants(), SplitTransposed(), patches=SHAPES, ops={"conv2d": 1, "pixel_shuffle": 1})
 
 
 def test_a_picture_without_batch() -> None:
     layer = nn.ConvTranspose2d(3, 2, 9, 3, 4, 2)
-    check_pass(layer, FoldConstants(), SplitTransposed(), shapes=[(3, 5, 6)], ops={"conv_transpose2d": 0})
+    check_pass(layer, FoldConstants(), SplitTransposed(), patches=[(3, 5, 6)], ops={"conv_transpose2d": 0})
 
 
 @pytest.mark.parametrize(("scale", "window", "slices"), [(2, 5, 0), (3, 3, 2), (4, 3, 0)])
@@ -63,5 +63,5 @@ class Dynamic(nn.Module):
 )
 def test_refuses(layer: nn.Module, reason: str) -> None:
     shape = (3, 3, 6, 5)
-    check_pass(layer, FoldConstants(), SplitTransposed(), shapes=[shape], ops={"conv_transpose2d": 1}, misses=[reason])
+    check_pass(layer, FoldConstants(), SplitTransposed(), patches=[shape], ops={"conv_transpose2d": 1}, misses=[reason])
     assert torch.is_tensor(layer(torch.zeros(shape)))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-from pathlib import Path
 
 import pytest
 import sympy
@@ -18,8 +15,7 @@ from dydca.models import DynamicWDSR
 from dydca.report import Analysis, explain
 from dydca.report.sizes import size_text
 from dydca.report.text import table
-
-GOLDEN = Path(__file__).parent / "golden"
+from dydca.testing.golden import Golden
 
 
 @pytest.fixture(scope="module")
@@ -51,22 +47,13 @@ def odd() -> Analysis:
     return explain(Odd(), shapes)
 
 
-def matches(name: str, text: str) -> None:
-    """Compares with the golden; ``UPDATE_GOLDEN=1`` writes it. Line numbers of other files may move."""
-    text = re.sub(r"(?<=\.py:)\d+", lambda found: "#" * len(found[0]), text) + "\n"
-    if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.mkdir(exist_ok=True)
-        (GOLDEN / name).write_text(text)
-    assert text == (GOLDEN / name).read_text()
+def test_text_of_the_main_network(wdsr: Analysis, golden: Golden) -> None:
+    golden("wdsr", str(wdsr))
+    golden("wdsr_tensors", wdsr.tensors())
 
 
-def test_text_of_the_main_network(wdsr: Analysis) -> None:
-    matches("wdsr.txt", str(wdsr))
-    matches("wdsr_tensors.txt", wdsr.tensors())
-
-
-def test_text_of_the_findings(odd: Analysis) -> None:
-    matches("odd.txt", str(odd))
+def test_text_of_the_findings(odd: Analysis, golden: Golden) -> None:
+    golden("odd", str(odd))
 
 
 def test_counts_are_those_of_the_specification_sheet(wdsr: Analysis) -> None:
