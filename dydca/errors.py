@@ -91,6 +91,22 @@ CODES: dict[str, Explanation] = {
     "DYD503": Explanation(
         "The target or its processor is unknown.", "Choose one of the names the message lists; `host` is this machine."
     ),
+    "DYD504": Explanation(
+        "No tool chain for the target was found.",
+        "Install one: pip install 'dydca[android]' brings ziglang; or set ANDROID_NDK_HOME to an Android NDK.",
+    ),
+    "DYD505": Explanation(
+        "The environment names an NDK that is none.",
+        "Set ANDROID_NDK_HOME to a folder that an NDK was unpacked into, or unset it.",
+    ),
+    "DYD506": Explanation(
+        "The linked library differs from what dydca promises of it.",
+        "Try another tool chain, by CC or ANDROID_NDK_HOME; with the default one, please report this.",
+    ),
+    "DYD507": Explanation(
+        "Two of the targets are of one platform, and a file holds one library for each.",
+        "Compile them into files of their own.",
+    ),
     "DYD601": Explanation(
         "The network was called with a patch it was not compiled for.",
         "Declare the shape in patch_shapes and compile again, or cut the picture into declared patches.",
@@ -109,6 +125,17 @@ CODES: dict[str, Explanation] = {
     ),
     "DYD606": Explanation(
         "The network was closed and cannot run any more.", "Load or compile it again, and close it after the last call."
+    ),
+    "DYD607": Explanation(
+        "The network was compiled for another machine and cannot be called on this one.",
+        "Save or export it and run it there; add the target `host` to call it here as well.",
+    ),
+    "DYD608": Explanation(
+        "A folder to be written holds files that dydca did not write.",
+        "Name a new or an empty folder, or one that holds an earlier export and nothing else.",
+    ),
+    "DYD609": Explanation(
+        "The name of the exported library is no identifier of C.", "Use letters, digits and underscores."
     ),
     "DYD701": Explanation("A file does not exist or cannot be read.", "Check the path and its permissions."),
     "DYD702": Explanation(

@@ -13,30 +13,42 @@ _SAME_MACHINE = {"amd64": "x86_64", "x64": "x86_64", "arm64": "aarch64"}
 
 
 def runnable_triple(manifest: Mapping[str, object]) -> str:
-    """The manifest's target triple, if this machine can run it; the alternative is to die from an illegal instruction.
+    """The platform whose library this machine can run; the alternative is to die from an illegal instruction.
 
     Args:
-        manifest: Its ``target`` has ``triple``, and optionally ``features``, a list of names as in /proc/cpuinfo.
+        manifest: See `Package`.
 
     Raises:
-        FileError: DYD704, another processor or operating system; DYD702, the target is malformed.
+        FileError: DYD704, other processors or operating systems; DYD702, the targets are malformed.
     """
-    target = manifest.get("target")
-    if not isinstance(target, dict):
-        raise FileError("DYD702", "the manifest has no target", got=target)
-    triple, features = target.get("triple"), target.get("features", [])
-    if not isinstance(triple, str) or not isinstance(features, list):
-        raise FileError("DYD702", "the manifest's target is malformed", got=target)
-    arch, _, system = triple.partition("-")
-    here = platform.machine().lower()
-    here = _SAME_MACHINE.get(here, here)
-    wanted = "android" if "android" in system else "linux"
-    if arch != here or "linux" not in system or sys.platform != wanted:
-        raise FileError("DYD704", "compiled for another machine", got=triple, want=f"{here}, {sys.platform}")
-    missing = {str(feature) for feature in features} - cpu_features() if features else set()
+    targets = manifest.get("targets")
+    if not isinstance(targets, dict) or not targets:
+        raise FileError("DYD702", "the manifest has no targets", got=targets)
+    here = _platforms()
+    for triple in here:
+        if triple in targets:
+            _check_features(targets[triple])
+            return triple
+    raise FileError("DYD704", "compiled for other machines", got=", ".join(map(str, targets)), want=here[0])
+
+
+def _platforms() -> list[str]:
+    """The triples of this machine, the C library that Python itself runs on first."""
+    arch = platform.machine().lower()
+    arch = _SAME_MACHINE.get(arch, arch)
+    if sys.platform == "android":
+        return [f"{arch}-linux-android"]
+    libraries = ("gnu", "musl") if platform.libc_ver()[0] == "glibc" else ("musl", "gnu")
+    return [f"{arch}-{sys.platform}-{library}" for library in libraries]
+
+
+def _check_features(target: object) -> None:
+    features = target.get("features", []) if isinstance(target, dict) else None
+    if not isinstance(features, list):
+        raise FileError("DYD702", "a target of the manifest is malformed", got=target)
+    missing = set(map(str, features)) - cpu_features() if features else set()
     if missing:
         raise FileError("DYD704", "this processor lacks instructions", got=f"no {', '.join(sorted(missing))}")
-    return triple
 
 
 def cpu_features() -> set[str]:

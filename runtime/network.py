@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import threading
 import time
@@ -18,50 +17,40 @@ from dydca.runtime.call import Call, Patch
 from dydca.runtime.declared import read_declaration
 from dydca.runtime.library import MAX_THREADS, Library, Shape, Spec, load_library
 from dydca.runtime.machine import runnable_triple
+from dydca.runtime.package import Package
 from dydca.runtime.tensors import Kind, kind_of
 
 T = TypeVar("T")
 
-REPORT_TEXT, REPORT_DATA = "report.txt", "report.json"
 
-
-class Network:
+class Network(Package):
     """A native network with its threads and memory. Several Python threads may call it at once.
 
     Args:
-        library: The shared library, its bytes or its path.
-        manifest: What the library itself has as its manifest: ``target`` ``{"triple": str, "features"?: [names as in
-            /proc/cpuinfo]}``; ``inputs`` and ``outputs`` ``[{"name": str, "type": str}, ...]``; ``patches``
-            ``[{"route": str, "inputs": [shape, ...], "outputs": [shape, ...]}, ...]``, with ``results`` where values
-            decide the shapes of the outputs, ``outputs`` being the largest; ``single`` false if forward returns a
-            tuple of one; anything else is kept as it is.
-        report: What `report` returns.
-        report_data: The same as JSON text, kept for `save`.
-        threads: 1..64, the caller's own among them; by default one per processor this process may use.
+        manifest: As of `Package`, and the same as the libraries' own.
+        members: As of `Package`.
+        threads: 1..64, the caller's own among them; by default what the manifest says, else one per processor this
+            process may use.
 
     Raises:
-        FileError: DYD701, `library` cannot be read; DYD702, it or the manifest is damaged; DYD704, it is for another
-            interface version or machine; DYD705, the temporary folder is not writable.
+        FileError: DYD702, the library or the manifest is damaged; DYD704, it is for another interface version or
+            machine; DYD705, the temporary folder is not writable.
         RunError: DYD605, memory or threads are not to be had.
     """
 
     def __init__(
-        self,
-        library: bytes | str | Path,
-        manifest: Mapping[str, object],
-        report: str = "",
-        report_data: str = "{}",
-        threads: int | None = None,
+        self, manifest: Mapping[str, object], members: Mapping[str, bytes], threads: int | None = None
     ) -> None:
-        self._manifest: dict[str, object] = json.loads(json.dumps(manifest))
-        self._declared = read_declaration(manifest)
-        name = artifact.library_name(runnable_triple(manifest))
-        code = library if isinstance(library, bytes) else artifact.read_bytes(Path(library), "library")
-        self._members = {name: code, REPORT_DATA: report_data.encode(), REPORT_TEXT: report.encode()}
-        self._threads = min(len(os.sched_getaffinity(0)), MAX_THREADS) if threads is None else threads
-        self._library = load_library(code)
+        super().__init__(manifest, members)
+        self._declared = read_declaration(self._manifest)
+        triple = runnable_triple(self._manifest)
+        name = artifact.library_name(triple)
+        if name not in self._members:
+            raise FileError("DYD702", "the network lacks a library", got=sorted(self._members), want=name)
+        self._threads = self._default_threads() if threads is None else threads
+        self._library = load_library(self._members[name])
         try:
-            if self._library.manifest != self._manifest:
+            if self._library.manifest != self._described_for(triple):
                 raise FileError("DYD702", "manifest and library disagree")  # noqa: TRY301
             self._declared.check(self._library)
             net = self._library.create(self._threads)
@@ -70,6 +59,10 @@ class Network:
             raise
         self._start(net)
         _alive.add(self)
+
+    def _default_threads(self) -> int:
+        chosen = self._manifest.get("threads")
+        return chosen if isinstance(chosen, int) else min(len(os.sched_getaffinity(0)), MAX_THREADS)
 
     def _start(self, net: ctypes.c_void_p | None) -> None:
         """Take `net` into use, None for one made at the next call; no call is under way."""
@@ -85,11 +78,6 @@ class Network:
     def threads(self) -> int:
         """How many threads share a patch or the patches of `run_many`."""
         return self._threads
-
-    @property
-    def manifest(self) -> dict[str, object]:
-        """A copy of the compiler's description: target, inputs, outputs, routes, patches."""
-        return dict(self._manifest)
 
     def __call__(self, *inputs: T) -> T | tuple[T, ...]:
         """Run one patch.
@@ -181,18 +169,6 @@ class Network:
             self._release.atexit = False
         return self._net
 
-    def report(self) -> str:
-        """The compiler's report: routes, shapes, kernels, memory, what each pass did."""
-        return self._members[REPORT_TEXT].decode(errors="replace")
-
-    def save(self, path: str | Path) -> None:
-        """Write the network as a ``.dydca`` file, which `load` reads without torch and TVM.
-
-        Raises:
-            FileError: DYD705, it cannot be written; nothing is left behind.
-        """
-        artifact.save(path, self._manifest, self._members)
-
     def close(self) -> None:
         """Wait for the calls under way, then release threads, memory and library. A second close does nothing."""
         with self._lock:
@@ -234,12 +210,7 @@ def load(path: str | Path, threads: int | None = None) -> Network:
     """
     manifest, members = artifact.read(path)
     try:
-        name = artifact.library_name(runnable_triple(manifest))
-        code, report, data = (members.get(member) for member in (name, REPORT_TEXT, REPORT_DATA))
-        if code is None or report is None or data is None:
-            want = [name, REPORT_TEXT, REPORT_DATA]
-            raise FileError("DYD702", "the artifact lacks a member", got=sorted(members), want=want)  # noqa: TRY301
-        return Network(code, manifest, report.decode(), data.decode(), threads)
+        return Network(manifest, members, threads)
     except FileError as error:
         raise FileError(error.code, error.what, where=str(path), got=error.got, want=error.want) from error
 

@@ -1,73 +1,112 @@
-"""From kernels and plan to one shared library: TVM's object, the generated C, the runtime, one linker call."""
+"""From kernels and plan to native files: TVM's object, the generated C, the runtime, one linker call, one check."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import tempfile
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import dydca.runtime
-from dydca.errors import BuildError
+from dydca.lower.linking.elf import EXPORTS, check_library
+from dydca.lower.linking.stand_ins import make_stand_ins
+from dydca.lower.linking.toolchain import Toolchain, find_toolchain
 from dydca.lower.plan import Plan
 from dydca.lower.targets import Target
 from dydca.lower.tvm_api import compile_object
 
 NATIVE = Path(dydca.runtime.__file__).parent / "native"
+PROGRAM = Path(dydca.runtime.__file__).parent / "program" / "dydca_run.c"
 
-_FLAGS = ("-O2", "-fPIC", "-fvisibility=hidden", f"-I{NATIVE}")
-
-_WEIGHTS = """\
+WEIGHTS = """\
+/* The network's constants, each stored once; plan.c names them by their offset. */
 __asm__(
     ".section .rodata\\n.balign 64\\n.hidden dydca_weights\\n.global dydca_weights\\n"
     "dydca_weights:\\n.incbin \\"weights.bin\\"\\n.byte 0\\n.previous\\n");
 """
 
+EXPORT_MAP = f"{{ global: {' '.join(f'{symbol};' for symbol in sorted(EXPORTS))} local: *; }};\n"
+"""The linker's version script."""
 
-def build_library(plan: Plan, target: Target) -> bytes:
-    """Compiles and links a plan.
+ANDROID_PAGE = 16384
+"""Android 15 refuses libraries whose segments are aligned to less."""
+
+SMALLEST_PAGE = 4096
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a network's library is linked from.
+
+    Attributes:
+        plan: The generated C, its weights and kernels.
+        target: What it is for.
+        kernels: The object file of the kernels.
+    """
+
+    plan: Plan
+    target: Target
+    kernels: bytes
+
+
+def compile_kernels(plan: Plan, target: Target) -> Parts:
+    """Compiles the kernels of a plan."""
+    functions = {name: kernel.emit() for name, kernel in plan.kernels.items()}
+    return Parts(plan, target, compile_object(functions, target.llvm))
+
+
+def link_library(parts: Parts, name: str = "libnet.so") -> bytes:
+    """The network as a shared library of this name.
 
     Raises:
-        BuildError: DYD501 the C compiler failed, DYD502 there is none.
+        BuildError: DYD501 a tool failed, DYD502 or DYD504 there is none, DYD506 it made something else.
     """
-    compiler = find_compiler()
-    functions = {name: kernel.emit() for name, kernel in plan.kernels.items()}
-    with tempfile.TemporaryDirectory(prefix="dydca-") as name:
-        folder = Path(name)
-        (folder / "kernels.o").write_bytes(compile_object(functions, target.llvm))
-        (folder / "plan.c").write_text(plan.text)
-        (folder / "weights.bin").write_bytes(plan.weights)
-        (folder / "weights.c").write_text(_WEIGHTS)
-        (folder / "runtime.o").write_bytes(_runtime_object(compiler))
-        linking = ["-shared", "-s", "-Wl,-z,noexecstack,-z,now,-Bsymbolic"]
-        inputs = ["plan.c", "weights.c", "runtime.o", "kernels.o", "-lpthread", "-lm"]
-        _run([compiler, *_FLAGS, *linking, "-o", "net.so", *inputs], folder)
-        return (folder / "net.so").read_bytes()
+    toolchain = find_toolchain(parts.target)
+    page = ANDROID_PAGE if parts.target.triple.endswith("android") else 0
+    with tempfile.TemporaryDirectory(prefix="dydca-") as temporary:
+        folder = Path(temporary)
+        objects = _compile(parts, toolchain, folder)
+        exports = folder / "exports.map"
+        exports.write_text(EXPORT_MAP)
+        stand_ins = _write(folder, make_stand_ins(toolchain))
+        toolchain.link(objects, stand_ins, exports, folder / name, page)
+        library = (folder / name).read_bytes()
+    check_library(library, parts.target.triple, name, page or SMALLEST_PAGE)
+    return library
+
+
+def link_program(parts: Parts, source: Path = PROGRAM) -> bytes:
+    """The network with a ``main``, as an executable that needs no other file where the tool chain can make one.
+
+    Raises:
+        BuildError: DYD501 a tool failed, DYD504 there is none.
+    """
+    toolchain = find_toolchain(parts.target)
+    with tempfile.TemporaryDirectory(prefix="dydca-") as temporary:
+        folder = Path(temporary)
+        objects = _compile(parts, toolchain, folder)
+        toolchain.link_program([source], objects, folder / "program", f"-I{NATIVE}")
+        return (folder / "program").read_bytes()
+
+
+def _compile(parts: Parts, toolchain: Toolchain, folder: Path) -> list[Path]:
+    """All object files of a network, in a folder."""
+    (folder / "plan.c").write_text(parts.plan.text)
+    (folder / "weights.c").write_text(WEIGHTS)
+    (folder / "weights.bin").write_bytes(parts.plan.weights)
+    own = toolchain.compile([folder / "plan.c", folder / "weights.c"], folder, f"-I{NATIVE}")
+    return own + _write(folder, {"kernels.o": parts.kernels, **_runtime_objects(toolchain)})
 
 
 @lru_cache
-def _runtime_object(compiler: str) -> bytes:
-    """The runtime's sources as one object; the same for every network, so compiled once a process."""
+def _runtime_objects(toolchain: Toolchain) -> dict[str, bytes]:
+    """The runtime's own sources, compiled; the same for every network, so compiled once a process."""
     with tempfile.TemporaryDirectory(prefix="dydca-") as name:
-        sources = [str(path) for path in sorted(NATIVE.glob("*.c"))]
-        _run([compiler, *_FLAGS, "-r", "-nostdlib", "-o", "runtime.o", *sources], Path(name))
-        return (Path(name) / "runtime.o").read_bytes()
+        objects = toolchain.compile(sorted(NATIVE.glob("*.c")), Path(name))
+        return {path.name: path.read_bytes() for path in objects}
 
 
-def find_compiler() -> str:
-    """The C compiler: $CC, else cc, gcc or clang."""
-    candidates = [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]
-    found = next(filter(None, map(shutil.which, candidates)), None)
-    if found is None:
-        raise BuildError("DYD502", "no C compiler", got=" ".join(candidates))
-    return found
-
-
-def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BuildError(
-            "DYD501", "the C compiler failed", where=" ".join(command[:1]), got=done.stderr.strip()[-2000:]
-        )
+def _write(folder: Path, files: dict[str, bytes]) -> list[Path]:
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in files]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from dydca.lower.kernels.kernel import Kernel
@@ -89,6 +90,12 @@ class TensorType(NamedTuple):
 
     dtype: str
     shape: tuple[int, ...]
+
+    @property
+    def initialiser(self) -> str:
+        """A ``dydca_tensor`` without data, in C."""
+        size, sizes = prod(self.shape) * np.dtype(self.dtype).itemsize, ", ".join(map(str, self.shape)) or "0"
+        return f"{{0, {size}, DYDCA_{self.dtype.upper()}, {len(self.shape)}, {{{sizes}}}}}"
 
 
 @dataclass

@@ -11,12 +11,9 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
-import numpy as np
-
-from dydca.lower.calls import Branch, Call, Calls, Finish, Step, TensorType, Value, Weight
+from dydca.lower.calls import Branch, Call, Calls, Finish, Step, Value, Weight
 from dydca.lower.kernels.kernel import Kernel
 from dydca.lower.memory import Arena, place
 
@@ -165,7 +162,8 @@ def _table(entries: Sequence[Calls], arenas: Mapping[str, Arena], manifest: Mapp
         name = entry.name
         results = [tensor for result in entry.results for tensor in result]
         for table, tensors in (("inputs", entry.inputs), ("largest", entry.largest), ("results", results)):
-            lines.append(f"static const dydca_tensor {name}_{table}[] = {{{', '.join(map(_tensor, tensors))}}};")
+            rendered = ", ".join(tensor.initialiser for tensor in tensors)
+            lines.append(f"static const dydca_tensor {name}_{table}[] = {{{rendered}}};")
         scratch = max((call.kernel.scratch for call in entry.calls), default=0) * 4
         scratch += -scratch % 64
         rows.append(
@@ -184,9 +182,3 @@ def _table(entries: Sequence[Calls], arenas: Mapping[str, Arena], manifest: Mapp
             "",
         ]
     )
-
-
-def _tensor(tensor: TensorType) -> str:
-    sizes = ", ".join(map(str, tensor.shape)) or "0"
-    size = prod(tensor.shape) * np.dtype(tensor.dtype).itemsize
-    return f"{{0, {size}, DYDCA_{tensor.dtype.upper()}, {len(tensor.shape)}, {{{sizes}}}}}"

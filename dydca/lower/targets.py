@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from dydca.errors import BuildError
-from dydca.lower.tvm_api import host_cpu, known_cpu
+from dydca.lower.tvm_api import cpu_features as llvm_features
+from dydca.lower.tvm_api import cpu_names, host_cpu, is_cpu
 from dydca.runtime.machine import cpu_features
 
 
@@ -39,43 +40,80 @@ class Target:
         return {"kind": "llvm", "mtriple": self.triple, "mcpu": self.cpu, "mattr": list(self.features)}
 
 
-_AVX2 = ("avx2", "fma", "bmi1", "bmi2", "f16c")
-_AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+class _Family:
+    """Processors of one instruction set and register file."""
+
+    def __init__(self, triple: str, cpu: str, switches: tuple[str, ...], lanes: int, registers: int) -> None:
+        self.triple, self.cpu, self.switches, self.lanes, self.registers = triple, cpu, switches, lanes, registers
+
+    def target(self, name: str, cpu: str | None) -> Target:
+        """For a processor; None for the least that the family has."""
+        cpu = cpu or self.cpu
+        if not is_cpu(cpu, self.triple):  # LLVM itself would only log an error and build for the least
+            names = cpu_names(self.triple)
+            near = difflib.get_close_matches(cpu, names, 5, 0.5) or names
+            raise BuildError("DYD503", f"the processor {cpu!r} is unknown", got=cpu, want=", ".join(near))
+        has, needs = (self._flags(each) for each in (cpu, self.cpu))
+        if not needs <= has:
+            want = f"one with {', '.join(sorted(needs - has))}, or another target"
+            raise BuildError("DYD503", f"{cpu!r} is no processor of the target {name!r}", got=cpu, want=want)
+        return Target(name, self.triple, cpu, self.switches, self.lanes, self.registers, tuple(sorted(has)))
+
+    def _flags(self, cpu: str) -> set[str]:
+        has = llvm_features(self.triple, cpu, self.switches)
+        return {flag for feature, flag in _FLAGS.items() if feature in has}
 
 
-def _x86(name: str, cpu: str, wide: bool) -> Target:
-    # LLVM shuns 512-bit registers on some processors; the kernels' vector types are meant as written.
-    features = ("-prefer-256-bit",) if wide else ()
-    lanes, registers, requires = (16, 32, _AVX512) if wide else (8, 16, _AVX2)
-    return Target(name, "x86_64-linux-gnu", cpu, features, lanes, registers, requires)
+_SAME = "avx avx2 fma fma4 f16c bmi2 movbe gfni vaes vpclmulqdq xop sse4a avx512f avx512bw avx512cd avx512dq avx512vl"
+_OTHER = "bmi:bmi1 lzcnt:abm avxvnni:avx_vnni neon:asimd lse:atomics rdm:asimdrdm dotprod:asimddp fullfp16:asimdhp"
+_FLAGS = {
+    **{flag: flag for flag in (*_SAME.split(), "avx512ifma", "avx512vbmi", "i8mm", "bf16")},
+    **{f"avx512{part}": f"avx512_{part}" for part in ("vnni", "bf16", "vbmi2", "bitalg", "vpopcntdq", "fp16")},
+    **dict(pair.split(":") for pair in (*_OTHER.split(), "fp16fml:asimdfhm", "jsconv:jscvt", "complxnum:fcma")),
+}
+"""What /proc/cpuinfo calls LLVM's features, of those that decide which instructions computing code is made of."""
 
+# LLVM shuns 512-bit registers on some processors; the kernels' vector types are meant as written.
+_WIDE = ("-prefer-256-bit",)
+# The kernels are written for vectors of one known length, and phones whose cores have SVE may not offer it.
+_FIXED = ("-sve",)
 
-def _host() -> Target:
-    if platform.machine() == "aarch64":
-        return Target("host", "aarch64-linux-gnu", host_cpu(), (), 4, 32)
-    flags = cpu_features()
-    if flags.issuperset(_AVX512):
-        cpu = host_cpu()
-        return _x86("host", cpu if known_cpu(cpu, "x86_64-linux-gnu") else "x86-64-v4", wide=True)
-    if flags.issuperset(_AVX2):
-        return _x86("host", "x86-64-v3", wide=False)
-    fix = "compile on a machine with AVX2, or for another target"
-    raise BuildError("DYD503", "this processor has neither AVX2 nor NEON", got=platform.machine(), fix=fix)
-
-
-_TARGETS: dict[str, Callable[[], Target]] = {
-    "host": _host,
-    "x86-64-v3": lambda: _x86("x86-64-v3", "x86-64-v3", wide=False),
-    "x86-64-v4": lambda: _x86("x86-64-v4", "x86-64-v4", wide=True),
+_FAMILIES = {
+    "x86-64-v3": _Family("x86_64-linux-gnu", "x86-64-v3", (), 8, 16),
+    "x86-64-v4": _Family("x86_64-linux-gnu", "x86-64-v4", _WIDE, 16, 32),
+    "linux-aarch64": _Family("aarch64-linux-gnu", "generic", _FIXED, 4, 32),
+    "linux-aarch64-musl": _Family("aarch64-linux-musl", "generic", _FIXED, 4, 32),
+    "android-aarch64": _Family("aarch64-linux-android", "generic", _FIXED, 4, 32),
 }
 
 
-def find_target(name: str) -> Target:
+def find_target(name: str, cpu: str | None = None) -> Target:
     """The target of that name.
 
+    Args:
+        name: ``host`` for this machine, or one of the families.
+        cpu: LLVM's name of a processor, e.g. ``cortex-a78``; by default the least of the family, and this machine's
+            own for ``host``.
+
     Raises:
-        BuildError: DYD503, the name is unknown or this machine cannot be used as `host`.
+        BuildError: DYD503, the name or the processor is unknown, or this machine cannot be used as `host`.
     """
-    if name not in _TARGETS:
-        raise BuildError("DYD503", f"the target {name!r} is unknown", got=name, want=", ".join(_TARGETS))
-    return _TARGETS[name]()
+    if name == "host":
+        family, own = _host()
+        return family.target(name, cpu or own)
+    if name not in _FAMILIES:
+        raise BuildError("DYD503", f"the target {name!r} is unknown", got=name, want=", ".join(["host", *_FAMILIES]))
+    return _FAMILIES[name].target(name, cpu)
+
+
+def _host() -> tuple[_Family, str]:
+    """This machine's family, and its processor as far as LLVM knows it and the system offers all that it has."""
+    flags = cpu_features()
+    for name in ("x86-64-v4", "x86-64-v3", "linux-aarch64"):
+        family = _FAMILIES[name]
+        if family.triple.startswith(platform.machine()) and family._flags(family.cpu) <= flags:
+            cpu = host_cpu()
+            is_whole = is_cpu(cpu, family.triple) and family._flags(cpu) <= flags
+            return family, cpu if is_whole else family.cpu
+    fix = "compile on a machine with AVX2, or for another target"
+    raise BuildError("DYD503", "this processor has neither AVX2 nor NEON", got=platform.machine(), fix=fix)

@@ -30,10 +30,12 @@ __all__ = [
     "PrimFunc",
     "T",
     "compile_object",
+    "cpu_features",
+    "cpu_names",
     "fma",
     "host_cpu",
+    "is_cpu",
     "kernel",
-    "known_cpu",
     "legalized_nests",
     "register",
 ]
@@ -88,9 +90,20 @@ def host_cpu() -> str:
     return str(tvm.target.codegen.llvm_get_system_cpu())
 
 
-def known_cpu(name: str, triple: str) -> bool:
+def is_cpu(name: str, triple: str) -> bool:
     """Whether LLVM knows the processor; building for an unknown one would only log an error."""
     return bool(tvm.target.codegen.llvm_is_valid_cpu(name, triple))
+
+
+def cpu_names(triple: str) -> list[str]:
+    """LLVM's names of the processors of a platform."""
+    return sorted(map(str, tvm.target.codegen.llvm_get_cpu_archlist(Target({"kind": "llvm", "mtriple": triple}))))
+
+
+def cpu_features(triple: str, cpu: str, switches: Sequence[str]) -> set[str]:
+    """LLVM's names of what a processor has, once `switches` such as ``-sve`` have been applied."""
+    target = Target({"kind": "llvm", "mtriple": triple, "mcpu": cpu, "mattr": list(switches)})
+    return set(map(str, tvm.target.codegen.llvm_get_cpu_features(target)))
 
 
 def _as_c_function(function: PrimFunc, _module: tvm.IRModule, _context: object) -> PrimFunc:

@@ -12,7 +12,7 @@ from dydca.passes import PassReport
 from dydca.report.analysis import Analysis
 from dydca.report.text import summary, table
 
-SCHEMA = {"name": "dydca.compiled", "version": 1}
+SCHEMA = {"name": "dydca.compiled", "version": 2}
 
 
 @dataclass(frozen=True)
@@ -43,31 +43,57 @@ class ProgramReport:
 
 
 @dataclass(frozen=True)
+class BuildReport:
+    """What was made for one target.
+
+    Attributes:
+        target: Its name and its processor's.
+        programs: One per patch.
+        kernels: Distinct kernels in the library.
+        library_bytes: Of the shared library.
+        weight_bytes: Of these, the weights.
+        checked: In what way its results were compared with the user's own network.
+    """
+
+    target: str
+    programs: tuple[ProgramReport, ...]
+    kernels: int
+    library_bytes: int
+    weight_bytes: int
+    checked: str
+
+    def lines(self) -> list[list[str]]:
+        """Blocks of lines."""
+        code = self.library_bytes - self.weight_bytes
+        library = (
+            f"library for {self.target}: {self.kernels} kernels, {self.library_bytes / 1024:,.0f} KiB, of these "
+            f"{self.weight_bytes / 1024:,.0f} KiB weights and {code / 1024:,.0f} KiB code"
+        )
+        return [*map(_program, self.programs), [library, f"checked: {self.checked}"]]
+
+
+@dataclass(frozen=True)
 class CompiledReport:
     """The whole of it.
 
     Attributes:
         analysis: What was known before the passes.
         passes: One per pass and graph, in the order they ran.
-        programs: One per patch.
-        kernels: Distinct kernels in the library.
-        library_bytes: Of the shared library.
-        weight_bytes: Of these, the weights.
+        builds: One per target.
     """
 
     analysis: Analysis
     passes: tuple[PassReport, ...]
-    programs: tuple[ProgramReport, ...]
-    kernels: int
-    library_bytes: int
-    weight_bytes: int
+    builds: tuple[BuildReport, ...]
 
     def to_dict(self) -> dict[str, object]:
         """Plain data for JSON; `schema` names its version."""
         return {"schema": SCHEMA, **dataclasses.asdict(self), "analysis": self.analysis.to_dict()}
 
     def __str__(self) -> str:
-        blocks = [[summary(self.analysis)], self._passes(), *map(_program, self.programs), [self._library()]]
+        blocks = [[summary(self.analysis)], self._passes()]
+        for build in self.builds:
+            blocks += build.lines()
         return "\n\n".join("\n".join(block) for block in blocks)
 
     def _passes(self) -> list[str]:
@@ -85,13 +111,6 @@ class CompiledReport:
             if report.rewrites or report.misses
         ]
         return table([head, *rows], right=(2, 3, 5))
-
-    def _library(self) -> str:
-        code = self.library_bytes - self.weight_bytes
-        return (
-            f"library: {self.kernels} kernels, {self.library_bytes / 1024:,.0f} KiB, of these "
-            f"{self.weight_bytes / 1024:,.0f} KiB weights and {code / 1024:,.0f} KiB code"
-        )
 
 
 def describe_programs(calls: Sequence[Calls], arenas: Mapping[str, Arena]) -> tuple[ProgramReport, ...]:

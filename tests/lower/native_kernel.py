@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dydca.lower.build import find_compiler
 from dydca.lower.kernels.depthwise import DepthwiseConv
 from dydca.lower.kernels.direct import DirectConv
 from dydca.lower.kernels.epilogue import Operand
 from dydca.lower.kernels.kernel import Kernel, Parameter
 from dydca.lower.kernels.winograd import WinogradConv
 from dydca.lower.layout import Layout
+from dydca.lower.linking.toolchain import find_compiler
 from dydca.lower.targets import find_target
 from dydca.lower.tvm_api import compile_object
 

@@ -16,6 +16,7 @@ import pytest
 
 import dydca.runtime
 from dydca.runtime import Network
+from dydca.runtime.artifact import library_name
 
 HERE = Path(__file__).parent
 NATIVE = Path(dydca.runtime.__file__).parent / "native"
@@ -64,7 +65,7 @@ def runtime_objects(*flags: str) -> tuple[Path, ...]:
 def library(*flags: str) -> Path:
     """The fixture as a shared library; `flags` are its macros."""
     path = folder() / f"fixture{len(list(folder().iterdir()))}.so"
-    said = f"-DFIXTURE_MANIFEST={json.dumps(json.dumps(manifest(*flags)))}"
+    said = f"-DFIXTURE_MANIFEST={json.dumps(json.dumps(own_manifest(*flags)))}"
     gcc(*STRICT, "-O2", *flags, said, "-shared", HERE / "fixture.c", *runtime_objects(), "-o", path, "-lpthread")
     return path
 
@@ -94,12 +95,25 @@ def manifest(*flags: str) -> dict[str, object]:
         patches = [
             patch | {"results": [[list(shape)], [[shape[-1]]]]} for patch, shape in zip(patches, SHAPES, strict=True)
         ]
-    return {"target": {"triple": TRIPLE}, "inputs": tensors, "outputs": tensors, "patches": patches}
+    return {"targets": {TRIPLE: {}}, "inputs": tensors, "outputs": tensors, "patches": patches}
+
+
+def own_manifest(*flags: str) -> dict[str, object]:
+    """The same as it stands in the library."""
+    described = manifest(*flags) | {"target": {}}
+    del described["targets"]
+    return described
+
+
+def members(*flags: str) -> dict[str, bytes]:
+    """The content of the fixture's artifact."""
+    report = {"report.json": b'{"kernels": 2}', "report.txt": b"the report"}
+    return {library_name(TRIPLE): library(*flags).read_bytes(), **report}
 
 
 def network(*flags: str, threads: int = 2) -> Network:
     """The fixture as a network: y = 2x + 1; with ``-DFIXTURE_TWO`` also the difference of two inputs."""
-    return Network(library(*flags), manifest(*flags), "the report", '{"kernels": 2}', threads)
+    return Network(manifest(*flags), members(*flags), threads)
 
 
 def patch(shape: tuple[int, ...], seed: int = 0) -> Array:

@@ -68,7 +68,7 @@ def test_round_trip(saved: Path, tmp_path: Path) -> None:
         for shape in SHAPES:
             assert np.array_equal(np.asarray(net(patch(shape))), 2 * patch(shape) + 1)
         assert net.report() == "the report"
-        assert net.manifest["target"] == {"triple": TRIPLE}
+        assert net.manifest["targets"] == {TRIPLE: {}}
         net.save(again)
     assert again.read_bytes() == saved.read_bytes()
 
@@ -154,11 +154,14 @@ def test_a_replaced_missing_or_foreign_member_is_refused(saved: Path, name: str)
     [
         ({"format": 2}, "DYD704"),
         ({"abi": 0}, "DYD704"),
-        ({"target": {"triple": "mips-linux-gnu"}}, "DYD704"),
-        ({"target": {"triple": TRIPLE, "features": ["no_such_feature"]}}, "DYD704"),
-        ({"target": {"triple": TRIPLE.replace("gnu", "other")}}, "DYD702"),
-        ({"target": {"triple": 3}}, "DYD702"),
-        ({"target": None}, "DYD702"),
+        ({"targets": {"mips-linux-gnu": {}}}, "DYD704"),
+        ({"targets": {TRIPLE: {"features": ["no_such_feature"]}}}, "DYD704"),
+        ({"targets": {TRIPLE: {"features": 3}}}, "DYD702"),
+        ({"targets": {TRIPLE: None}}, "DYD702"),
+        ({"targets": {TRIPLE.replace("gnu", "musl"): {}}}, "DYD702"),
+        ({"targets": {}}, "DYD702"),
+        ({"targets": None}, "DYD702"),
+        ({"threads": 3}, "DYD702"),
         ({"sha256": []}, "DYD702"),
         ({"patches": []}, "DYD702"),
         ({"patches": [3]}, "DYD702"),

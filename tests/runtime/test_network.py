@@ -15,7 +15,7 @@ import torch
 from dydca.errors import DydcaError, FileError, RunError, UnknownPatchError
 from dydca.runtime import Network
 from dydca.runtime.tensors import NumpyKind
-from tests.runtime.native import BYTES, SHAPES, Array, library, manifest, network, patch
+from tests.runtime.native import BYTES, SHAPES, Array, manifest, members, network, patch
 
 SMALL = SHAPES[0]
 
@@ -271,11 +271,11 @@ def test_nothing_is_left_of_a_network() -> None:
         with pytest.raises(RunError, match="DYD605"):
             network(threads=threads)
     with pytest.raises(FileError, match="DYD702"):
-        Network(b"no library", manifest())
-    wrong = manifest()
-    wrong["single"] = True
+        Network(manifest(), dict.fromkeys(members(), b"no library"))
+    with pytest.raises(FileError, match="DYD702: the network lacks a library"):
+        Network(manifest(), {})
     with pytest.raises(FileError, match="manifest and library disagree"):
-        Network(library(), wrong)
+        Network(manifest() | {"single": True}, members())
     assert (mapped(), running()) == before
 
 
