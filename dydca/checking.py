@@ -100,8 +100,9 @@ class Emulated:
         """
         command = list(self.command)
         for number, tensor in enumerate(inputs):
-            tensor.numpy().tofile(self.folder / f"{number}.in")
-            command += ["-s", "x".join(map(str, tensor.shape)), str(self.folder / f"{number}.in")]
+            file = self.folder / f"{number}.{str(tensor.dtype).removeprefix('torch.')}"
+            tensor.numpy().tofile(file)
+            command += ["-s", "x".join(map(str, tensor.shape)), str(file)]
         outputs = [self.folder / f"{number}.out" for number in range(16)]
         for output in outputs:
             output.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from dydca.errors import FileError, RunError
 from dydca.runtime import artifact
@@ -186,7 +186,7 @@ class Network(Package):
         self._net = None
         _release(self._library, release[2][1])
 
-    def __enter__(self) -> Network:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
