@@ -1,0 +1,37 @@
+"""Networks in the best form a user could hand to an engine."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dydca.models import WDSR, WeightNormConv2d
+
+
+class FoldedWDSR(nn.Module):
+    """`WDSR` with every weight norm folded into a plain convolution, and its input left as it is."""
+
+    def __init__(self, network: WDSR) -> None:
+        super().__init__()
+        self.image_mean = network.image_mean
+        self.head, self.tail, self.skip = _folded(network.head), _folded(network.tail), _folded(network.skip)
+        self.body = nn.Sequential(*(nn.Sequential(*map(_folded, block.body)) for block in network.body))
+        self.shuffle = network.shuffle
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map float ``[N, 3, H, W]`` in 0..1 to float ``[N, 3, scale * H, scale * W]``."""
+        x = x - self.image_mean
+        y = self.head(x)
+        for block in self.body:
+            y = block(y) + y
+        picture: Tensor = self.shuffle(self.tail(y) + self.skip(x)) + self.image_mean
+        return picture
+
+
+def _folded(layer: nn.Module) -> nn.Module:
+    if not isinstance(layer, WeightNormConv2d):
+        return nn.ReLU()
+    plain = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, padding=layer.padding)
+    plain.weight = nn.Parameter(torch._weight_norm(layer.weight_v, layer.weight_g, 0).detach())
+    plain.bias = layer.bias
+    return plain
