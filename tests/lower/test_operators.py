@@ -232,3 +232,13 @@ def test_products_without_a_template_are_refused_not_run_slowly(operator: str) -
         dydca.compile(REFUSED[operator].eval(), [(1, 3, 6, 8)])
     assert refusal.value.where is not None
     assert operator in refusal.value.where
+
+
+def test_a_callers_tensor_may_begin_at_any_float() -> None:
+    model = Body(lambda m, x: F.pixel_shuffle(F.gelu(m[0](x)) + x, 2) - x.mean(), conv(1, 4)).eval()
+    shape = (1, 1, 16, 64)
+    memory = torch.rand(16 + 16 * 64)
+    with dydca.compile(model, [shape], threads=1) as network:
+        for offset in range(16):
+            x = memory[offset : offset + 16 * 64].view(shape)
+            torch.testing.assert_close(network(x), model(x), rtol=0, atol=TOLERANCE)
