@@ -27,6 +27,7 @@ class Case:
         top: Inputs are uniform in 0..top.
         stream: Calls in one pass, at sizes drawn at random; 0 for one call at the only size.
         memory: Whether peak memory is measured as well.
+        traced: The same function written for ncnn's converter, where it does not take `network`.
     """
 
     title: str
@@ -36,18 +37,27 @@ class Case:
     top: float = 1.0
     stream: int = 0
     memory: bool = False
+    traced: Callable[[], nn.Module] | None = None
 
     def build(self) -> nn.Module:
         """The network in eval mode, the same weights at every call."""
-        import torch
+        return _seeded(self.network)
 
-        torch.manual_seed(SEED)
-        return self.network().eval().requires_grad_(False)
+    def build_traced(self) -> nn.Module:
+        """What ncnn's converter is given, with the same weights."""
+        return _seeded(self.traced or self.network)
 
     @property
     def order(self) -> list[int]:
         """The position in `sizes` of every call of one pass."""
         return random.Random(SEED).choices(range(len(self.sizes)), k=self.stream) if self.stream else [0]
+
+
+def _seeded(network: Callable[[], nn.Module]) -> nn.Module:
+    import torch
+
+    torch.manual_seed(SEED)
+    return network().eval().requires_grad_(False)
 
 
 def _zoo(name: str, scale: int) -> nn.Module:
@@ -84,7 +94,12 @@ CASES: dict[str, Case] = {
     "plain_360": Case(_PLAIN, _plain, ((360, 640),)),
     "plain_540": Case(_PLAIN, _plain, ((540, 960),), memory=True),
     "etds_m": Case("ETDS-M, x2", partial(_zoo, "etds_m6c32_inference", 2), ((360, 640),)),
-    "abpn": Case("ABPN M4C28, x3", partial(_zoo, "abpn_m4c28", 3), ((360, 640),)),
+    "abpn": Case(
+        "ABPN M4C28, x3",
+        partial(_zoo, "abpn_m4c28", 3),
+        ((360, 640),),
+        traced=partial(_zoo, "abpn_m4c28_nearest", 3),  # ncnn has no repeat_interleave
+    ),
     "ecbsr_merged": Case("ECBSR M4C16 Y merged, x2", partial(_zoo, "ecbsr_y_m4c16_merged", 2), ((360, 640),), (1,)),
     "ecbsr_training": Case("ECBSR M4C16 Y five branches, x2", partial(_zoo, "ecbsr_y_m4c16", 2), ((360, 640),), (1,)),
     "deep_108": Case(_DEEP, partial(_wdsr, 4), (_COARSE,)),

@@ -38,8 +38,8 @@ def interpreter(name: str | None) -> Path:
     if not done.exists():
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "-r", wanted]
-        made = subprocess.run(install, capture_output=True, text=True, check=False)
+        pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
+        made = subprocess.run([*pip, "-r", str(wanted)], capture_output=True, text=True, check=False)
         if made.returncode:
             raise NotInstalledError((made.stderr.strip().splitlines() or ["pip failed"])[-1])
         done.touch()
@@ -49,5 +49,5 @@ def interpreter(name: str | None) -> Path:
 def packages(name: str) -> dict[str, str]:
     """The pinned packages of an environment and their versions."""
     lines = (REQUIREMENTS / f"{name}.txt").read_text().splitlines()
-    pairs = (line.split("==") for line in lines if "==" in line and not line.startswith("#"))
-    return {package: version for package, version in pairs}
+    pairs = (line.split("==", 1) for line in lines if "==" in line and not line.startswith("#"))
+    return dict(pairs)

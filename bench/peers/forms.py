@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dydca.models import WDSR, WeightNormConv2d
+from dydca.models import WDSR, Block, WeightNormConv2d
 
 
 class FoldedWDSR(nn.Module):
@@ -15,7 +15,7 @@ class FoldedWDSR(nn.Module):
         super().__init__()
         self.image_mean = network.image_mean
         self.head, self.tail, self.skip = _folded(network.head), _folded(network.tail), _folded(network.skip)
-        self.body = nn.Sequential(*(nn.Sequential(*map(_folded, block.body)) for block in network.body))
+        self.body = nn.Sequential(*(_folded_body(block) for block in network.body))
         self.shuffle = network.shuffle
 
     def forward(self, x: Tensor) -> Tensor:
@@ -28,10 +28,16 @@ class FoldedWDSR(nn.Module):
         return picture
 
 
+def _folded_body(block: nn.Module) -> nn.Sequential:
+    assert isinstance(block, Block)
+    return nn.Sequential(*map(_folded, block.body))
+
+
 def _folded(layer: nn.Module) -> nn.Module:
     if not isinstance(layer, WeightNormConv2d):
         return nn.ReLU()
-    plain = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, padding=layer.padding)
+    kernel = layer.kernel_size[0]
+    plain = nn.Conv2d(layer.in_channels, layer.out_channels, kernel, padding=kernel // 2)
     plain.weight = nn.Parameter(torch._weight_norm(layer.weight_v, layer.weight_g, 0).detach())
     plain.bias = layer.bias
     return plain

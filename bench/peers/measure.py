@@ -64,7 +64,7 @@ class Process:
             CASES[part.case].order,
             part.threads,
         )
-        command = [interpreter(kind.environment), "-m", "bench.peers.worker", "serve", given.to_json()]
+        command = [str(interpreter(kind.environment)), "-m", "bench.peers.worker", "serve", given.to_json()]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -139,7 +139,12 @@ def _summary(figure: dict[str, Any]) -> dict[str, Any]:
     if "failed" in figure:
         return figure
     wall, processor = figure.pop("wall_s"), figure.pop("cpu_s")
-    times = {"min_ms": min(wall), "median_ms": statistics.median(wall), "cpu_min_ms": min(processor)}
+    times = {
+        "min_ms": min(wall),
+        "median_ms": statistics.median(wall),
+        "cpu_min_ms": min(processor),
+        "cpu_median_ms": statistics.median(processor),
+    }
     return {**figure, **{name: value * 1e3 for name, value in times.items()}, "passes": len(wall)}
 
 

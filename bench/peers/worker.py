@@ -21,6 +21,7 @@ import numpy as np
 
 from bench.peers.place import INPUTS, REFERENCE, Arrays, Place, Run, read_arrays
 
+
 @dataclass(frozen=True)
 class Specification:
     """What a worker needs to know.
@@ -88,7 +89,8 @@ class Worker:
 
     def time(self, seconds: float) -> dict[str, list[float]]:
         """Passes until the time is over, at least one: wall clock of each, and the processor time of all threads."""
-        wall, processor = [], []
+        wall: list[float] = []
+        processor: list[float] = []
         until = time.perf_counter() + seconds
         while not wall or time.perf_counter() < until:
             before = time.perf_counter(), time.process_time()

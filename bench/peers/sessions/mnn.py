@@ -5,8 +5,6 @@ The package's script mnnconvert is not used: it installs a logging package on fi
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import MNN
 import numpy as np
 

@@ -33,8 +33,8 @@ def start(place: Place, threads: int) -> Run:
     net.opt.num_threads = threads
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
     net.opt.use_bf16_storage = False
-    net.load_param(str(place.target / "model.param"))
-    net.load_model(str(place.target / "model.bin"))
+    if net.load_param(str(place.target / "model.param")) or net.load_model(str(place.target / "model.bin")):
+        raise RuntimeError("ncnn does not know a layer of what pnnx made")
     names = list(net.output_names())
 
     def run(inputs: Arrays) -> Arrays:

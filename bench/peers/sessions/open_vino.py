@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import openvino
 
 from bench.peers.place import INPUTS, ONNX, Arrays, Place, Run, read_arrays

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
@@ -19,7 +17,7 @@ def start(place: Place, threads: int, *, channels_last: bool = False) -> Run:
     """Build the network."""
     torch.set_num_threads(threads)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    model = CASES[place.case].build().to(memory_format=layout)
+    model = CASES[place.case].build().to(memory_format=layout)  # type: ignore[call-overload]  # the stub lacks it
 
     @torch.inference_mode()
     def run(inputs: Arrays) -> Arrays:
