@@ -8,13 +8,14 @@ BIN    := $(VENV)/bin
 PINS   := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check quick format bench clean machine
+.PHONY: help demo test lint check quick format bench peers clean machine
 
 help:
 	@echo 'make demo    upscale a clip with trained weights, print the table, write comparison.png'
 	@echo 'make test    lint, then all tests (make quick: without the slow ones)'
 	@echo 'make lint    ruff, mypy and the import floors (make format: let ruff rewrite)'
 	@echo 'make bench   the main job against PyTorch eager, 1 and 2 threads; results in bench/results'
+	@echo 'make peers   dydca beside every engine it can install (hours, 15 GB outside the checkout); goes on where it stopped'
 	@echo 'make clean   remove $(VENV) and everything that was built'
 	@echo
 	@echo 'PYTHON=python3.12, VENV=path and JOBS=n (test processes) can be given.'
@@ -42,6 +43,10 @@ format: $(VENV)/test.stamp
 
 bench: $(VENV)/demo.stamp
 	$(BIN)/python -m bench.main_job
+
+peers: $(VENV)/demo.stamp
+	$(BIN)/python -m bench.peers
+	$(BIN)/python -m bench.readme
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info comparison.png .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,6 +1,6 @@
-"""Writes the README's tables from bench/results and its outputs from running its examples: none is typed by hand.
+"""Writes every table of README and docs from bench/results and the README's outputs from running its examples.
 
-python -m bench.readme [--check]     --check: only says whether the README is up to date
+python -m bench.readme [--check]     --check: only says whether all are up to date
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
+from bench.peers import tables
+
+RESULTS = Path(__file__).parent / "results"
+ROOT = RESULTS.parent.parent
 
 
 def main_job(figures: dict[str, Any]) -> str:
@@ -43,7 +45,12 @@ def main_job(figures: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"main_job": main_job}
+Table = Callable[[dict[str, Any]], str]
+TABLES: dict[str, dict[str, tuple[str, Table]]] = {
+    "README.md": {"main_job": ("main_job", main_job), "peers": ("peers", tables.summary)},
+    "docs/peers.md": {name: ("peers", getattr(tables, name)) for name in ("matrix", "streams", "memory", "versions")},
+}
+"""For each document its marks: the results a table is made from, and how."""
 
 
 def _timing(patch: dict[str, float], who: str) -> dict[str, float]:
@@ -80,14 +87,15 @@ def _output(arguments: Sequence[str], folder: str) -> str:
     return done.stdout.rstrip()
 
 
-def rendered(text: str) -> str:
-    """The README with every table and output written anew."""
-    for name, write in TABLES.items():
-        text = _between(text, name, write(json.loads((HERE / "results" / f"{name}.json").read_text())))
+def rendered(document: str, text: str) -> str:
+    """A document with every table and output written anew."""
+    for mark, (results, write) in TABLES[document].items():
+        text = _between(text, mark, write(json.loads((RESULTS / f"{results}.json").read_text())))
     block = re.search(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert block is not None
-    text = _between(text, "example", f"```\n{example(block[1])}\n```")
-    return _between(text, "analysis", f"```\n{analysis()}\n```")
+    if block is not None:
+        text = _between(text, "example", f"```\n{example(block[1])}\n```")
+        text = _between(text, "analysis", f"```\n{analysis()}\n```")
+    return text
 
 
 def _between(text: str, name: str, content: str) -> str:
@@ -98,14 +106,16 @@ def _between(text: str, name: str, content: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes or checks; 1 if the README differs from the results under --check."""
+    """Writes or checks; 1 if a document differs from the results under --check."""
     parser = argparse.ArgumentParser(prog="python -m bench.readme", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args(arguments)
-    text = README.read_text()
+    texts = {ROOT / document: (ROOT / document).read_text() for document in TABLES}
+    made = {path: rendered(str(path.relative_to(ROOT)), text) for path, text in texts.items()}
     if options.check:
-        return int(rendered(text) != text)
-    README.write_text(rendered(text))
+        return int(made != texts)
+    for path, text in made.items():
+        path.write_text(text)
     return 0
 
 
