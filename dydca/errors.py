@@ -154,6 +154,20 @@ CODES: dict[str, Explanation] = {
         "A video or picture cannot be decoded.", "Convert it to a common format, for example with ffmpeg."
     ),
     "DYD802": Explanation("A frame cannot be cut as asked.", "Choose a patch that is not larger than the frame."),
+    "DYD830": Explanation(
+        "A picture, or what it would be enlarged to, is absurdly large.", "Cut the picture, or shrink it first."
+    ),
+    "DYD831": Explanation(
+        "A picture's values are no levels of grey or colour, such as floating-point numbers.",
+        "Convert it to 8 bits, or to 16 bits of grey.",
+    ),
+    "DYD832": Explanation(
+        "The format of the output file cannot hold the picture: its alpha, or its 16 bits.", "Write a .png file."
+    ),
+    "DYD833": Explanation(
+        "The memory allowed for activations is less than the smallest tile needs.",
+        "Allow more with --memory; where values or the whole picture decide, the picture is not cut at all.",
+    ),
     "DYD901": Explanation("The command line is not understood.", "See --help of the command."),
     "DYD902": Explanation(
         "An optional part is not installed.",

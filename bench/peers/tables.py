@@ -20,7 +20,16 @@ MEASURED = (
 
 def summary(results: Figures) -> str:
     """One row per case: eager, the fastest float32 peer, dydca, and the ratio of the last two."""
-    head = ["case", "calls at", "threads", "torch eager", "fastest fp32 peer", "dydca", "speed-up", "error: peer, dydca"]
+    head = [
+        "case",
+        "calls at",
+        "threads",
+        "torch eager",
+        "fastest fp32 peer",
+        "dydca",
+        "speed-up",
+        "error: peer, dydca",
+    ]
     rows = [_summary_row(part) for part in _timed(results) if _has_times(part["engines"].get("dydca"))]
     return _table(head, [row for row in rows if row])
 
@@ -74,7 +83,8 @@ def _failures(parts: Iterable[Figures]) -> Iterable[str]:
             if "failed" in figure:
                 yield f"- {ENGINES[name].title}, {part['title']}: `{figure['failed']}`"
             elif _is_wrong(name, figure):
-                yield f"- {ENGINES[name].title}, {part['title']}: an error of {figure['error']:.0%} of the largest value"
+                error = f"an error of {figure['error']:.0%} of the largest value"
+                yield f"- {ENGINES[name].title}, {part['title']}: {error}"
 
 
 def streams(results: Figures) -> str:

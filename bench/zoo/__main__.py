@@ -1,0 +1,78 @@
+"""Compiles every network of the zoo and compares it with eager on three sizes and every route.
+
+python -m bench.zoo [--only NAME ...] [--again] [--seconds S]
+
+Writes bench/results/zoo.json after every network and goes on where it stopped; docs/zoo.md is made from it by
+python -m bench.readme. Times are the processor's of one thread, so a busy machine does not lengthen them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import dydca.models
+from bench.machine import describe_machine
+from bench.zoo.check import attempt
+
+RESULTS = Path(__file__).parent.parent / "results" / "zoo.json"
+TOLERANCE = 1e-4
+"""Of the largest value of an output."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures what is missing; 1 if any network is refused or differs from eager."""
+    parser = argparse.ArgumentParser(prog="python -m bench.zoo", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=dydca.models.list(), default=dydca.models.list())
+    parser.add_argument("--again", action="store_true", help="measure again what is there")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of eager and of dydca on every patch")
+    options = parser.parse_args(arguments)
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"networks": {}}
+    results["machine"] = describe_machine()
+    networks: dict[str, dict[str, Any]] = results["networks"]
+    for name, scale in [(entry.facts.name, entry.facts.scale) for entry in dydca.models.every()]:
+        label = f"{name} x{scale}"
+        if name not in options.only or (label in networks and not options.again):
+            continue
+        networks[label] = measured(name, scale, options.seconds)
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        print(label, _verdict(networks[label]), flush=True)
+    return int(any(is_faulty(figures) for figures in networks.values()))
+
+
+def measured(name: str, scale: int, seconds: float) -> dict[str, Any]:
+    """The figures of one network, from a process of its own, or ``{"failed": why}``."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(attempt, name, scale, seconds).result()
+        except BrokenProcessPool:
+            return {"failed": "the process died"}
+
+
+def is_faulty(figures: dict[str, Any]) -> bool:
+    """Whether a network is refused, differs from eager, or has a route that was not compared."""
+    if "failed" in figures:
+        return True
+    patches = figures["patches"].values()
+    return any(not patch["error"] <= TOLERANCE or patch["compared"] < patch["routes"] for patch in patches)
+
+
+def _verdict(figures: dict[str, Any]) -> str:
+    if "failed" in figures:
+        return str(figures["failed"])
+    patches = figures["patches"].values()
+    speedups = " ".join(f"{patch['eager_ms'] / patch['dydca_ms']:.2f}x" for patch in patches)
+    routes = " ".join(f"{patch['compared']}/{patch['routes']}" for patch in patches)
+    error = max(patch["error"] for patch in patches)
+    return f"error {error:.1e}, routes {routes}, {speedups}, compiled in {figures['compile_s']:.1f} s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
