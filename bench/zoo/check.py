@@ -24,7 +24,7 @@ import dydca.models
 from bench.zoo.decisions import Way, way_of
 from dydca.models.registry import Entry, Facts
 from dydca.runtime import Network
-from dydca.runtime.network import REPORT_DATA
+from dydca.runtime.package import REPORT_DATA
 
 WANTED = ((72, 64), (48, 40), (37, 45))
 """A tall patch for the routes that a height decides, a small one, an odd one."""

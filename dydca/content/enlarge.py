@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +106,7 @@ def _padded(colours: Levels, facts: Facts) -> Levels:
     if facts.square:
         height = width = max(height, width)
     borders = ((0, height - colours.shape[0]), (0, width - colours.shape[1]), (0, 0))
-    return np.pad(colours, borders, mode="edge").astype(colours.dtype, copy=False)
+    return cast(Levels, np.pad(colours, borders, mode="edge"))
 
 
 def _inputs(part: Levels, facts: Facts) -> list[Planes]:
