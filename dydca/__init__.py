@@ -15,11 +15,19 @@ if TYPE_CHECKING:
     from dydca.report import explain as explain
     from dydca.runtime import Network as Network
     from dydca.runtime import load as load
+    from dydca.shapes import Dim as Dim
 
 __version__ = "0.1.0"
-__all__ = ["DydcaError", "Network", "__version__", "capture", "compile", "explain", "load"]
+__all__ = ["Dim", "DydcaError", "Network", "__version__", "capture", "compile", "explain", "load"]
 
-_HOMES = {"compile": "api", "capture": "capture", "explain": "report", "load": "runtime", "Network": "runtime"}
+_HOMES = {
+    "Dim": "shapes",
+    "compile": "api",
+    "capture": "capture",
+    "explain": "report",
+    "load": "runtime",
+    "Network": "runtime",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,13 +8,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dydca.errors import DydcaError, FileError
+from dydca.errors import DydcaError, FileError, ShapeError
+from dydca.shapes import Dim
 
-PatchArgument = tuple[int, ...] | dict[str, tuple[int, ...]]
+PatchArgument = tuple[int | Dim, ...] | dict[str, tuple[int | Dim, ...]]
+
+_SIZE = r"(?:([A-Za-z_]\w*):(\d+)\.\.(\d+)(?::(\d+))?|(\d+))"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +39,7 @@ def _run(options: argparse.Namespace) -> None:
     from dydca.report import explain
 
     model = read_model(options.model, allow=options.allow, trust_pickle=options.trust_pickle)
-    analysis = explain(model, options.patch)
+    analysis = explain(model, options.patch, max_routes=options.max_routes)
     as_json = json.dumps(analysis.to_dict(), indent=1) if options.json else ""
     if options.json == "-":
         print(as_json)
@@ -84,7 +88,11 @@ def model_arguments() -> argparse.ArgumentParser:
         type=parse_patch,
         required=True,
         metavar="SHAPE",
-        help="HxW or NxCxHxW; name=SHAPE,name=SHAPE for several inputs; give one --patch per declared patch",
+        help="HxW or NxCxHxW; a size may be a range, h:16..256 or h:16..256:2 for the even ones; "
+        "name=SHAPE,name=SHAPE for several inputs; give one --patch per declared patch",
+    )
+    parser.add_argument(
+        "--max-routes", type=int, default=64, metavar="N", help="refuse a network with more routes (default 64)"
     )
     parser.add_argument(
         "--allow", action="append", default=[], metavar="PACKAGE[.CLASS]", help="a class the file may use"
@@ -96,7 +104,7 @@ def model_arguments() -> argparse.ArgumentParser:
 
 
 def parse_patch(text: str) -> PatchArgument:
-    """``108x96``, ``1x3x108x96``, or ``x=1x3x8x8,state=1x32x8x8``.
+    """``108x96``, ``1x3x108x96``, ``h:16..256:2 x w:16..256:2``, or ``x=1x3x8x8,state=1x32x8x8``.
 
     Raises:
         argparse.ArgumentTypeError: The text is anything else.
@@ -107,11 +115,21 @@ def parse_patch(text: str) -> PatchArgument:
     return {name.strip(): _shape(shape) for name, _, shape in named}
 
 
-def _shape(text: str) -> tuple[int, ...]:
-    sizes = text.strip().lower().split("x")
-    if not all(size.isascii() and size.isdecimal() and int(size) > 0 for size in sizes):
-        raise argparse.ArgumentTypeError(f"{text!r} is no shape; write HxW or NxCxHxW")
-    return tuple(map(int, sizes))
+def _shape(text: str) -> tuple[int | Dim, ...]:
+    if not re.fullmatch(rf"\s*{_SIZE}(\s*[xX]\s*{_SIZE})*\s*", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape; write HxW or NxCxHxW, with h:MIN..MAX for a range")
+    try:
+        return tuple(_size(*found.groups()) for found in re.finditer(rf"(?:^|[xX])\s*{_SIZE}\s*", text, re.ASCII))
+    except ShapeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error.what}") from error
+
+
+def _size(name: str | None, low: str, high: str, step: str | None, number: str) -> int | Dim:
+    if name is not None:
+        return Dim(name, int(low), int(high), multiple_of=int(step or 1))
+    if int(number) == 0:
+        raise argparse.ArgumentTypeError("a size is at least 1")
+    return int(number)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,11 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from dydca.capture.capture import PatchShapes, capture, own_copy
+from dydca.capture.capture import MAX_ROUTES, capture
+from dydca.capture.network import own_copy
+from dydca.capture.signature import PatchShapes
 from dydca.compiled import CompiledNetwork, CrossCompiledNetwork, Source
+from dydca.errors import LoweringError
 from dydca.lower.targets import find_target
 from dydca.passes import Dump, Pass, default_passes, run_passes
 from dydca.report import explain_program
@@ -23,6 +26,7 @@ def compile(
     target: str | Sequence[str] = "host",
     cpu: str | None = None,
     threads: int | None = None,
+    max_routes: int = MAX_ROUTES,
     passes: Sequence[Pass] | None = None,
     verify: bool = False,
     dump: str | Path | None = None,
@@ -37,6 +41,7 @@ def compile(
             ``android-aarch64``, or several of them, of one platform each.
         cpu: LLVM's name of the processor, e.g. ``cortex-a78``; by default the least of the target, or this machine's.
         threads: Of the returned network, and of every loaded or exported copy, 1..64; by default one per processor.
+        max_routes: How many routes one patch may have.
         passes: Run in this order; by default `dydca.passes.default_passes`.
         verify: Executes the graph before and after every pass on every route and patch; runs what was compiled for
             another machine in an emulator, if there is one.
@@ -51,7 +56,10 @@ def compile(
     """
     names = [target] if isinstance(target, str) else list(target)
     targets = [find_target(name, cpu) for name in names]
-    program = capture(model, patch_shapes, example_inputs)
+    program = capture(model, patch_shapes, example_inputs, max_routes=max_routes)
+    if program.ranges:
+        got = " and ".join(map(str, program.ranges))
+        raise LoweringError("DYD107", "code is made for single sizes, not for ranges", got=got)
     analysis = explain_program(program, type(model).__name__, dict(_parameters(model)))
     chosen = default_passes() if passes is None else passes
     observers = [] if dump is None else [Dump(Path(dump))]

@@ -38,6 +38,18 @@ CODES: dict[str, Explanation] = {
         "The network has more routes than the limit.",
         "Fuse decisions that belong together, or raise max_routes; the message lists the lines that branch.",
     ),
+    "DYD106": Explanation(
+        "A range of sizes is not understood.",
+        'Write dydca.Dim("h", 16, 256) or dydca.Dim("h", 16, 256, multiple_of=2), with one range for each name.',
+    ),
+    "DYD107": Explanation(
+        "A network is to be compiled for ranges of sizes; code is made for single sizes only.",
+        "Declare the sizes you need as single patches; analyze and explain take ranges.",
+    ),
+    "DYD108": Explanation(
+        "The network tells so many sizes of a declared range apart that its routes cannot be enumerated.",
+        "Declare narrower ranges, fewer sizes that vary together, or the patches themselves.",
+    ),
     "DYD201": Explanation(
         "A patch shape is not understood.",
         "Write (N, C, H, W) with positive integers, or (H, W) where the other sizes are known.",

@@ -7,7 +7,7 @@ the oracle of all that follows.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx import Node
 
-from dydca.shapes import Patch
+from dydca.shapes import Patch, PatchRange
 
 _TORCH = str(Path(torch.__file__).parent)
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
@@ -213,6 +213,15 @@ class Input:
     dims: tuple[sympy.Symbol, ...]
 
 
+def bind_sizes(inputs: Sequence[Input], patch: Patch) -> dict[sympy.Symbol, int]:
+    """The dimension symbols of the inputs with the sizes of a patch."""
+    return {
+        dim: size
+        for tensor, shape in zip(inputs, patch, strict=True)
+        for dim, size in zip(tensor.dims, shape, strict=True)
+    }
+
+
 @dataclass
 class Route:
     """One straight-line path through the network.
@@ -222,6 +231,7 @@ class Route:
         regions: Each a conjunction of conditions, in the order the path met them; a patch in any takes this path.
         graph: The path, for any patch of its region. Behind the network's own outputs it returns one scalar for
             each decision, in the order they were taken.
+        example: A patch that takes it.
         patches: The declared patches that take it.
         decisions: The values that lead here, once the sizes have; empty if sizes alone decide.
     """
@@ -229,6 +239,7 @@ class Route:
     name: str
     regions: tuple[tuple[Guard, ...], ...]
     graph: Graph
+    example: Patch
     patches: list[Patch] = field(default_factory=list)
     decisions: tuple[Decision, ...] = ()
 
@@ -247,8 +258,9 @@ class Program:
         inputs: In the order of forward's tensor arguments.
         outputs: Names of the results, in order.
         single: Whether forward returns one bare tensor rather than a tuple.
-        routes: All routes that declared patches take.
-        uncovered: Regions that the network distinguishes and no declared patch enters, as text with source lines.
+        routes: All routes that declared patches and ranges take.
+        uncovered: Regions that the network distinguishes and nothing declared enters, as text with source lines.
+        ranges: Declared ranges of patches; every patch in them takes one of the routes.
     """
 
     inputs: tuple[Input, ...]
@@ -256,16 +268,13 @@ class Program:
     single: bool
     routes: list[Route]
     uncovered: tuple[str, ...] = ()
+    ranges: tuple[PatchRange, ...] = ()
 
     def sizes(self, patch: Patch) -> dict[sympy.Symbol, int]:
         """Binds the dimension symbols of all inputs to the sizes of `patch`."""
-        return {
-            dim: size
-            for tensor, shape in zip(self.inputs, patch, strict=True)
-            for dim, size in zip(tensor.dims, shape, strict=True)
-        }
+        return bind_sizes(self.inputs, patch)
 
     @property
-    def patches(self) -> Iterable[tuple[Route, Patch]]:
+    def patches(self) -> list[tuple[Route, Patch]]:
         """Every declared (route, patch)."""
         return [(route, patch) for route in self.routes for patch in route.patches]

@@ -124,8 +124,7 @@ def analyze_route(program: Program, route: Route) -> Facts:
     """
     symbols = Symbols(program, route)
     inputs = [Fact(tuple(map(symbols.inner, tensor.dims)), tensor.dtype) for tensor in program.inputs]
-    hints = program.sizes(route.patches[0]) if route.patches else {}
-    inner = analyze(route.graph, inputs, symbols.inner_sizes(hints))
+    inner = analyze(route.graph, inputs, symbols.inner_sizes(program.sizes(route.example)))
     facts = Facts()
     facts.update((node, symbols.outer_fact(fact)) for node, fact in inner.items())
     facts.unruled = inner.unruled

@@ -18,8 +18,8 @@ from torch.export.graph_signature import InputKind, OutputKind
 
 from dydca.capture.decisions import Recorder, choose_arm
 from dydca.errors import CaptureError
-from dydca.program import Decision, Graph, Guard
-from dydca.shapes import Patch, dim_names
+from dydca.program import Decision, Graph, Guard, Input, bind_sizes
+from dydca.shapes import Patch, patch_label
 
 _TORCH = str(Path(torch.__file__).parent)
 _OWN = str(Path(__file__).parent)
@@ -31,7 +31,8 @@ class Export:
     """A path and its region.
 
     Attributes:
-        dims: One symbol per axis of each input.
+        patch: Where it was taken.
+        inputs: Owners of the symbols in the guards.
         guards: What must hold for a patch to take this path.
         graph: The path, for any patch of the region.
         outputs: Names of the results.
@@ -39,24 +40,18 @@ class Export:
         decisions: The values that decided on the way; their predicates stand behind the graph's own outputs.
     """
 
-    dims: tuple[tuple[sympy.Symbol, ...], ...]
+    patch: Patch
+    inputs: Sequence[Input]
     guards: tuple[Guard, ...]
     graph: Graph
     outputs: tuple[str, ...]
     single: bool
     decisions: tuple[Decision, ...]
 
-    def holds(self, condition: sympy.Basic, patch: Patch) -> bool:
-        """Decides a condition on a concrete patch."""
-        if tuple(map(len, patch)) != tuple(map(len, self.dims)):
-            return False
-        flat = zip(self.dims, patch, strict=True)
-        sizes = {dim: size for dims, shape in flat for dim, size in zip(dims, shape, strict=True)}
-        return Guard(condition).holds(sizes)
-
     def accepts(self, patch: Patch) -> bool:
         """Whether the patch takes this path."""
-        return all(self.holds(guard.condition, patch) for guard in self.guards)
+        sizes = bind_sizes(self.inputs, patch)
+        return all(guard.holds(sizes) for guard in self.guards)
 
 
 class _Recorded(nn.Module):
@@ -72,15 +67,13 @@ class _Recorded(nn.Module):
         return result, tuple(asked.predicate for asked in self.recorder.asked)
 
 
-def export_route(
-    module: nn.Module, names: Sequence[str], dtypes: Sequence[torch.dtype], patch: Patch, script: Sequence[int]
-) -> Export:
+def export_route(module: nn.Module, inputs: Sequence[Input], patch: Patch, script: Sequence[int]) -> Export:
     """Exports the path that `patch` takes when values decide as `script` says, every size of 2 or more left free.
 
     Raises:
         CaptureError: DYD101, DYD103, DYD104.
     """
-    examples = tuple(torch.zeros(*shape, dtype=dtype) for shape, dtype in zip(patch, dtypes, strict=True))
+    examples = tuple(torch.zeros(*shape, dtype=own.dtype) for shape, own in zip(patch, inputs, strict=True))
     free = tuple({axis: Dim.AUTO for axis, size in enumerate(shape) if size > 1} for shape in patch)
     recorder = Recorder(script)
     try:
@@ -88,17 +81,21 @@ def export_route(
             warnings.simplefilter("ignore")
             wrapped = _Recorded(module, recorder)
             program = torch.export.export(wrapped, examples, dynamic_shapes=(free,), strict=False)
-            dims, guards = _region(program, names)
+            guards = _region(program, inputs)
             program = program.run_decompositions({})
     except CaptureError:
         raise
     except Exception as error:  # torch.export raises whatever the user's forward or its own tracing raised
         raise _refusal(error) from error
-    graph = _unlifted(program, names)
+    graph = _unlifted(program, [own.name for own in inputs])
     decisions = tuple(Decision(asked.outcome, asked.arity, asked.line) for asked in recorder.asked)
     results = graph.outputs[: len(graph.outputs) - len(decisions)]
     single = program.call_spec.out_spec is not None and program.call_spec.out_spec.child(0).is_leaf()
-    return Export(dims, guards, graph, tuple(node.name for node in results), single, decisions)
+    found = Export(patch, inputs, guards, graph, tuple(node.name for node in results), single, decisions)
+    if not found.accepts(patch):  # it would be taken again and again
+        got = f"{patch_label(patch)} outside {[str(guard.condition) for guard in guards]}"
+        raise CaptureError("DYD101", "PyTorch exports another patch than it is given", got=got)
+    return found
 
 
 def _refusal(error: Exception) -> CaptureError:
@@ -114,29 +111,17 @@ def _is_users(filename: str) -> bool:
     return not filename.startswith((_TORCH, _OWN, "<"))
 
 
-def _region(
-    program: ExportedProgram, names: Sequence[str]
-) -> tuple[tuple[tuple[sympy.Symbol, ...], ...], tuple[Guard, ...]]:
-    """The dimension symbols of the inputs, and the conditions PyTorch assumed about them."""
+def _region(program: ExportedProgram, inputs: Sequence[Input]) -> tuple[Guard, ...]:
+    """The conditions PyTorch assumed about the sizes of the inputs."""
     values = [
         node.meta["val"]
         for node, spec in zip(_placeholders(program), program.graph_signature.input_specs, strict=True)
         if spec.kind == InputKind.USER_INPUT
     ]
-    several = len(values) > 1
-    dims = tuple(
-        tuple(
-            sympy.Symbol(name, integer=True, positive=True)
-            for name in dim_names(value.dim(), f"_{owner}" if several else "")
-        )
-        for value, owner in zip(values, names, strict=True)
-    )
     own: dict[sympy.Basic, sympy.Symbol] = {}
     guards: list[Guard] = []
-    pairs = [
-        (size, dim) for value, row in zip(values, dims, strict=True) for size, dim in zip(value.shape, row, strict=True)
-    ]
-    for size, dim in pairs:
+    sizes = [size for value in values for size in value.shape]
+    for size, dim in zip(sizes, [dim for own in inputs for dim in own.dims], strict=True):
         expression = size.node.expr if isinstance(size, torch.SymInt) else sympy.Integer(size)
         if expression.is_Symbol and expression not in own:
             own[expression] = dim
@@ -144,7 +129,7 @@ def _region(
             guards.append(Guard(sympy.Eq(dim, expression.xreplace(own))))
     guards += _ranges(program, own)
     guards += _conditions(values, own)
-    return dims, tuple(guard for guard in dict.fromkeys(guards) if guard.condition != sympy.true)
+    return tuple(guard for guard in dict.fromkeys(guards) if guard.condition != sympy.true)
 
 
 def _ranges(program: ExportedProgram, own: dict[sympy.Basic, sympy.Symbol]) -> Iterator[Guard]:

@@ -50,6 +50,7 @@ def _run(options: argparse.Namespace) -> None:
         target=options.target or "host",
         cpu=options.cpu,
         threads=options.threads,
+        max_routes=options.max_routes,
         verify=options.verify,
         dump=options.dump,
     ) as network:

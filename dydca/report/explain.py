@@ -10,8 +10,8 @@ from torch.fx import Node
 
 from dydca.analysis import Fact, Facts, Size, analyze_patch, analyze_route
 from dydca.analysis.cost import macs, memory, size_bytes
-from dydca.capture import capture
-from dydca.capture.capture import PatchShapes
+from dydca.capture.capture import MAX_ROUTES, capture
+from dydca.capture.signature import PatchShapes
 from dydca.program import Decision, Graph, Guard, Program, Route, op_name, source_line, where
 from dydca.report.analysis import Analysis, InputReport, NeedReport, PatchReport, RouteReport, Sizes, TensorReport
 from dydca.report.sizes import factored, size_text
@@ -19,20 +19,25 @@ from dydca.shapes import Patch, patch_label
 
 
 def explain(
-    model: nn.Module | ExportedProgram, patch_shapes: PatchShapes, example_inputs: Sequence[Tensor] | None = None
+    model: nn.Module | ExportedProgram,
+    patch_shapes: PatchShapes,
+    example_inputs: Sequence[Tensor] | None = None,
+    *,
+    max_routes: int = MAX_ROUTES,
 ) -> Analysis:
     """Finds the routes, shapes, memory and cost of a network without running it.
 
     Args:
         model: The network; it is copied, never changed.
-        patch_shapes: Each ``(N, C, H, W)``, ``(H, W)``, or ``{input name: shape}``.
+        patch_shapes: Each ``(N, C, H, W)``, ``(H, W)``, or ``{input name: shape}``; a size may be a `dydca.Dim`.
         example_inputs: One tensor per input, where element types or channels cannot be told otherwise.
+        max_routes: How many routes one patch may have, and how many one range of sizes may be divided into.
 
     Raises:
         CaptureError: The network cannot be captured.
         ShapeError: A patch is not understood, or an operator does not accept it.
     """
-    program = capture(model, patch_shapes, example_inputs)
+    program = capture(model, patch_shapes, example_inputs, max_routes=max_routes)
     own = model.state_dict if isinstance(model, ExportedProgram) else model.state_dict(keep_vars=True)
     name = "ExportedProgram" if isinstance(model, ExportedProgram) else type(model).__name__
     return explain_program(program, name, {key: value for key, value in own.items() if isinstance(value, nn.Parameter)})

@@ -57,4 +57,4 @@ def program_of(graph: Graph, *patches: Patch, dtype: torch.dtype = torch.float32
         for node, shape in zip(graph.inputs, patches[0], strict=True)
     )
     names = tuple(node.name for node in graph.outputs)
-    return Program(inputs, names, len(names) == 1, [Route("route0", ((),), graph, list(patches))])
+    return Program(inputs, names, len(names) == 1, [Route("route0", ((),), graph, patches[0], list(patches))])

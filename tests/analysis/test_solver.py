@@ -156,7 +156,7 @@ def graph_of(op: Any, *args: Any) -> tuple[Graph, fx.Node]:
 
 def program_of(graph: Graph) -> tuple[Program, Route]:
     program = capture(nn.Identity(), [(1, 3, 8, 8)])
-    return program, Route("route0", (), graph, [((1, 3, 8, 8),)])
+    return program, Route("route0", (), graph, ((1, 3, 8, 8),))
 
 
 class Unshuffle(nn.Module):

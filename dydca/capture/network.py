@@ -1,0 +1,41 @@
+"""What is accepted as a network, made a module of our own."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
+
+from dydca.capture.decisions import choose_arm
+from dydca.errors import CaptureError
+
+
+def own_copy(model: object) -> nn.Module:
+    """The network as a module of ours, in eval mode.
+
+    Raises:
+        CaptureError: DYD102, it is no network.
+    """
+    if isinstance(model, ExportedProgram):
+        return _asking(model.module())  # a fresh module each time; eval mode was settled when it was exported
+    if isinstance(model, torch.jit.ScriptModule):
+        fix = "pass the nn.Module the script was made from, or torch.export.export it"
+        raise CaptureError("DYD102", "a TorchScript module has no capturable source", got=type(model).__name__, fix=fix)
+    if not isinstance(model, nn.Module):
+        raise CaptureError("DYD102", "this is no network", got=type(model).__name__, want="an nn.Module")
+    # torch.nn.utils.weight_norm leaves computed tensors in __dict__, which deepcopy refuses; a detached copy is equal.
+    computed = [value for part in model.modules() for value in vars(part).values() if isinstance(value, Tensor)]
+    memo = {id(value): value.detach().clone() for value in computed if not value.is_leaf}
+    return _asking(copy.deepcopy(model, memo).eval())
+
+
+def _asking(module: nn.Module) -> nn.Module:
+    """Lets graphs that hold a ``torch.cond`` ask for its predicate."""
+    for part in module.modules():
+        if isinstance(part, fx.GraphModule):
+            for node in part.graph.find_nodes(op="call_function", target=torch.ops.higher_order.cond):
+                node.target = choose_arm
+            part.recompile()
+    return module
