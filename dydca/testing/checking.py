@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from dydca.capture import capture
-from dydca.capture.capture import PatchShapes
+from dydca.capture.signature import PatchShapes
 from dydca.passes import Difference, Outcome, Pass, PassReport, run_passes
 from dydca.passes.running.subject import Subject
 from dydca.program import Program
