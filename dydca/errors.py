@@ -166,6 +166,41 @@ CODES: dict[str, Explanation] = {
         "A video or picture cannot be decoded.", "Convert it to a common format, for example with ffmpeg."
     ),
     "DYD802": Explanation("A frame cannot be cut as asked.", "Choose a patch that is not larger than the frame."),
+    "DYD803": Explanation(
+        "The size of the frames changes within a video.", "Cut the video where its size changes, e.g. with ffmpeg."
+    ),
+    "DYD804": Explanation(
+        "The container cannot hold the sound of the video.",
+        "Choose another suffix, e.g. .mkv, leave the sound out with --no-sound, or convert it first.",
+    ),
+    "DYD805": Explanation(
+        "The container is unknown, or cannot hold the H.264 video that dydca writes.", "Choose .mp4, .mkv or .mov."
+    ),
+    "DYD806": Explanation(
+        "The work folder beside the output holds interrupted work of another job, or another process is using it.",
+        "Repeat the interrupted command to go on with it, or discard it with --restart.",
+    ),
+    "DYD807": Explanation(
+        "The frames of this package are not cut by how hard they are, so no cutting can be forced on them.",
+        "Leave --every-patch out.",
+    ),
+    "DYD808": Explanation(
+        "The budget is outside what the network can cost.", "Choose one between the numbers that the message names."
+    ),
+    "DYD809": Explanation(
+        "A package was not made of this video.", "Name the video that `dydca overfit` was given for this package."
+    ),
+    "DYD810": Explanation(
+        "A weights file is damaged, or holds the weights of another network.",
+        "Give a file that `dydca overfit` wrote for the same kind of network and scale.",
+    ),
+    "DYD811": Explanation(
+        "Training came to numbers that are not finite.", "Start again with another --seed or a lower --learning-rate."
+    ),
+    "DYD812": Explanation(
+        "A process that trained a chunk was killed, most often for want of memory.",
+        "Repeat the command with fewer --jobs; it goes on where it stopped.",
+    ),
     "DYD830": Explanation(
         "A picture, or what it would be enlarged to, is absurdly large.", "Cut the picture, or shrink it first."
     ),
@@ -218,6 +253,16 @@ class DydcaError(Exception):
         rows = (("at", where), ("got", got), ("want", want), ("fix", self.fix))
         lines = [f"  {name:4} {value}" for name, value in rows if value is not None]
         super().__init__("\n".join([f"{code}: {what}", *lines]))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # By their message alone, which is all that an exception keeps by itself, errors do not come back to life.
+        return _revive, (type(self), self.code, self.what, self.where, self.got, self.want, self.fix)
+
+
+def _revive(
+    kind: type[DydcaError], code: str, what: str, where: str | None, got: object, want: object, fix: str
+) -> DydcaError:
+    return kind(code, what, where=where, got=got, want=want, fix=fix)
 
 
 class CaptureError(DydcaError):

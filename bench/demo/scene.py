@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dydca.content.grid import Layout, lay_out
 from dydca.content.pixels import Frame
-from dydca.content.resample import crop_to_multiple, downscale, upscale
+from dydca.content.resample import downscale, pad_to_multiple, upscale
 from dydca.content.score import hard_patches
 from dydca.content.video import read_frames
 
@@ -42,7 +42,7 @@ class Scene(NamedTuple):
 
 def prepare(original: Frame) -> Scene:
     """Make the low-resolution frame and decide its layout."""
-    original = crop_to_multiple(original, SCALE)
+    original = pad_to_multiple(original, SCALE)
     small = downscale(original, SCALE)
     bicubic = upscale(small, SCALE)
     size = (small.shape[0], small.shape[1])

@@ -26,7 +26,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from bench.demo.scene import CLIP_FRAMES, COARSE, QUADRANT, SCALE, WEIGHTS, Scene, pick, scenes
 from dydca.content.grid import Patch, cut, stitch
-from dydca.content.pixels import Frame, to_frame, to_tensor
+from dydca.content.pixels import Frame, to_frame, to_planes
 from dydca.content.score import psnr
 from dydca.models import DynamicWDSR
 
@@ -68,7 +68,9 @@ class Samples:
         top = place.patch.top + self.random.randint(0, place.patch.height - size[0])
         left = place.patch.left + self.random.randint(0, place.patch.width - size[1])
         window = Patch(top, left, *size)
-        return to_tensor(place.scene.small[window.window()]), to_tensor(place.scene.original[window.window(SCALE)])
+        pair = place.scene.small[window.window()], place.scene.original[window.window(SCALE)]
+        small, large = (torch.from_numpy(to_planes(pixels)) for pixels in pair)
+        return small, large
 
 
 def train(model: DynamicWDSR, samples: Samples, steps: int, batch: int = 16) -> list[float]:
@@ -106,7 +108,7 @@ def train(model: DynamicWDSR, samples: Samples, steps: int, batch: int = 16) -> 
 def upscale(model: nn.Module, scene: Scene) -> Frame:
     """Upscale a scene patch by patch, uint8 ``[720, 1280, 3]``."""
     with torch.inference_mode():
-        patches = [model(patch) for patch in cut(to_tensor(scene.small), scene.layout)]
+        patches = [model(torch.from_numpy(patch)).numpy() for patch in cut(to_planes(scene.small), scene.layout)]
     return to_frame(stitch(patches, scene.layout, SCALE))
 
 

@@ -23,7 +23,7 @@ from bench.demo.result import Result, Timing, print_table
 from bench.demo.scene import COARSE, QUADRANT, SCALE, WEIGHTS, Scene, pick, scenes
 from dydca.content.compare import compose, draw_layout, write_png
 from dydca.content.grid import Patch, cut, stitch
-from dydca.content.pixels import Frame, to_frame, to_tensor
+from dydca.content.pixels import Frame, to_frame, to_planes
 from dydca.content.score import psnr
 from dydca.models import DynamicWDSR
 
@@ -74,7 +74,7 @@ def run_frame(scene: Scene, upscalers: tuple[Upscaler, Upscaler, Upscaler], repe
         upscalers: The three, in this order.
         repeat: Timed rounds, after one that is not timed and whose pixels are kept.
     """
-    patches = cut(to_tensor(scene.small), scene.layout)
+    patches = [torch.from_numpy(patch) for patch in cut(to_planes(scene.small), scene.layout)]
     with torch.inference_mode():
         outputs = [_time(upscale, patches)[1] for upscale in upscalers]
         rounds = [[_time(upscale, patches)[0] for upscale in upscalers] for _ in range(repeat)]
@@ -98,9 +98,7 @@ def upscale_frames(
     """
     torch.set_num_threads(threads)
     runs = [run_frame(scene, (run_eager(model), run_batched(model), dydca), repeat) for scene in frames]
-    upscaled = [
-        to_frame(stitch(run.dydca_patches, scene.layout, SCALE)) for run, scene in zip(runs, frames, strict=True)
-    ]
+    upscaled = [_stitched(run.dydca_patches, scene) for run, scene in zip(runs, frames, strict=True)]
     pairs = [pair for run in runs for pair in zip(run.dydca_patches, run.eager_patches, strict=True)]
     shapes = [(patch.height, patch.width) for scene in frames for patch in scene.layout.patches]
     eager, batched, ours = (Timing.of([s for run in runs for s in run.seconds[i]]) for i in range(3))
@@ -128,6 +126,10 @@ def picture(scene: Scene, upscaled: Frame) -> Frame:
     crops = [Patch(patch.top * SCALE, patch.left * SCALE, QUADRANT[0] * SCALE, QUADRANT[1] * SCALE) for patch in worst]
     versions = {"bicubic": scene.bicubic, "dydca": upscaled, "original": scene.original}
     return compose(versions, crops, draw_layout(upscaled, scene.layout, SCALE), zoom=3)
+
+
+def _stitched(patches: Sequence[Tensor], scene: Scene) -> Frame:
+    return to_frame(stitch([patch.numpy() for patch in patches], scene.layout, SCALE))
 
 
 def _time(upscale: Upscaler, patches: list[Tensor]) -> tuple[float, list[Tensor]]:

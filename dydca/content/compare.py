@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
+from dydca.content.files import write_whole
 from dydca.content.grid import Layout, Patch
 from dydca.content.pixels import Frame
-from dydca.errors import FileError, UsageError
+from dydca.errors import UsageError
 
 MARGIN = 8
 LABEL = 22
@@ -75,22 +77,25 @@ def compose(versions: Mapping[str, Frame], crops: Sequence[Patch], overview: Fra
 
 
 def write_png(path: Path, picture: Frame) -> None:
-    """Write uint8 ``[H, W, 3]`` as PNG, to a temporary name first, so that no half-written file is left.
+    """Write uint8 ``[H, W, 3]`` as PNG; the whole file appears under its name, or nothing does.
 
     Raises:
         FileError: DYD705, the file cannot be written.
         UsageError: DYD902, Pillow is not installed.
     """
-    image = _pillow("Image")
-    partial = path.with_name(path.name + ".partial")
-    try:
-        image.fromarray(picture).save(partial, format="PNG")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise FileError(
-            "DYD705", "cannot write a picture", where=str(path), got=error.strerror or str(error)
-        ) from error
+    image = _pillow("Image").fromarray(picture)
+    write_whole(path, lambda partial: image.save(partial, format="PNG"))
+
+
+def png_bytes(picture: Frame) -> bytes:
+    """uint8 ``[H, W, 3]`` as the content of a PNG file.
+
+    Raises:
+        UsageError: DYD902, Pillow is not installed.
+    """
+    stream = BytesIO()
+    _pillow("Image").fromarray(picture).save(stream, format="PNG")
+    return stream.getvalue()
 
 
 def _pillow(module: str) -> ModuleType:

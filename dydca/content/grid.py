@@ -8,14 +8,14 @@ patch of the layout that covers it, and patches to which no pixel belongs are le
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dydca.errors import ContentError
+
+Value = TypeVar("Value", bound=np.generic)
 
 
 class Patch(NamedTuple):
@@ -38,6 +38,26 @@ class Layout(NamedTuple):
     height: int
     width: int
     patches: tuple[Patch, ...]
+
+
+def choose_patch(frame: tuple[int, int], goal: tuple[int, int] = (108, 96)) -> tuple[int, int]:
+    """Return the height and width of a coarse patch near `goal`, such that patches overlap as little as possible.
+
+    Each side of the frame is divided into as many equal parts as come nearest to the goal, rounded up to even sizes
+    so that quadrants meet without overlap. Dy-DCA's grid makes patches of `goal` of a 1080p frame at x2.
+    """
+    height, width = (_part(length, side) for length, side in zip(frame, goal, strict=True))
+    return height, width
+
+
+def quadrant(patch: tuple[int, int]) -> tuple[int, int]:
+    """Return the height and width of a quarter of a coarse patch: half of each, rounded up."""
+    return -(-patch[0] // 2), -(-patch[1] // 2)
+
+
+def _part(length: int, goal: int) -> int:
+    part = -(-length // max(1, round(length / goal)))
+    return min(length, part + part % 2)
 
 
 def lay_out(frame: tuple[int, int], patch: tuple[int, int], split: Collection[int] = ()) -> Layout:
@@ -70,8 +90,8 @@ def lay_out(frame: tuple[int, int], patch: tuple[int, int], split: Collection[in
     chosen = set(split)
     patches = [part for i, patch in enumerate(whole) for part in (_quadrants(patch) if i in chosen else [patch])]
     everything = Layout(height, width, tuple(patches))
-    used = set(np.unique(owners(everything)).tolist())
-    return Layout(height, width, tuple(patch for i, patch in enumerate(patches) if i in used))
+    pixels = np.bincount(owners(everything).ravel(), minlength=len(patches))
+    return Layout(height, width, tuple(patch for patch, used in zip(patches, pixels, strict=True) if used))
 
 
 def owners(layout: Layout) -> NDArray[np.int32]:
@@ -82,7 +102,7 @@ def owners(layout: Layout) -> NDArray[np.int32]:
     return owner
 
 
-def cut(frame: Tensor, layout: Layout) -> list[Tensor]:
+def cut(frame: NDArray[Value], layout: Layout) -> list[NDArray[Value]]:
     """Copy the patches out of a frame.
 
     Args:
@@ -90,21 +110,21 @@ def cut(frame: Tensor, layout: Layout) -> list[Tensor]:
         layout: What to cut.
 
     Returns:
-        One new contiguous tensor ``[..., h, w]`` for each patch, in the layout's order.
+        One new contiguous array ``[..., h, w]`` for each patch, in the layout's order.
 
     Raises:
         ContentError: DYD802, the frame has another size than the layout.
     """
     _check_size(tuple(frame.shape[-2:]), (layout.height, layout.width), "a frame does not fit the layout")
-    # A clone even where the slice is the whole frame: networks may write to their input.
-    return [frame[(..., *patch.window())].clone(memory_format=torch.contiguous_format) for patch in layout.patches]
+    # A copy even where the slice is the whole frame: networks may write to their input.
+    return [frame[(..., *patch.window())].copy() for patch in layout.patches]
 
 
-def stitch(patches: Sequence[Tensor], layout: Layout, scale: int = 1) -> Tensor:
+def stitch(patches: Sequence[NDArray[Value]], layout: Layout, scale: int = 1) -> NDArray[Value]:
     """Put patches, each `scale` times its size in the layout, together to one frame.
 
     Args:
-        patches: One tensor ``[..., scale * h, scale * w]`` for each patch of the layout, in its order.
+        patches: One array ``[..., scale * h, scale * w]`` for each patch of the layout, in its order.
         layout: The layout they were cut by.
         scale: What the network enlarged them by.
 
@@ -118,7 +138,7 @@ def stitch(patches: Sequence[Tensor], layout: Layout, scale: int = 1) -> Tensor:
         got, want = len(patches), len(layout.patches)
         raise ContentError("DYD802", "the number of patches is not the layout's", got=got, want=want)
     first = patches[0]
-    frame = first.new_empty((*first.shape[:-2], layout.height * scale, layout.width * scale))
+    frame = np.empty((*first.shape[:-2], layout.height * scale, layout.width * scale), first.dtype)
     # Last to first, so that the first patch that covers a pixel is the one that stays.
     for pixels, patch in reversed(list(zip(patches, layout.patches, strict=True))):
         size = (patch.height * scale, patch.width * scale)
@@ -133,7 +153,7 @@ def _starts(length: int, step: int) -> Iterator[int]:
 
 
 def _quadrants(patch: Patch) -> list[Patch]:
-    height, width = -(-patch.height // 2), -(-patch.width // 2)
+    height, width = quadrant((patch.height, patch.width))
     tops = (patch.top, patch.top + patch.height - height)
     lefts = (patch.left, patch.left + patch.width - width)
     return [Patch(top, left, height, width) for top in tops for left in lefts]

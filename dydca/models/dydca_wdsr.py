@@ -81,6 +81,7 @@ class WDSR(nn.Module):
 
     def __init__(self, scale: int, blocks: int, width: int, channels: int = 32, image_mean: float = 0.5) -> None:
         super().__init__()
+        self.scale = scale
         self.image_mean = image_mean
         outputs = 3 * scale * scale
         self.head = WeightNormConv2d(3, channels, 3)
@@ -133,6 +134,46 @@ class DynamicWDSR(nn.Module):
         """
         route = self.shallow
         if x.shape[2] < self.patch_limit:
+            route = self.deep
+        y: Tensor = route(x)
+        return y
+
+
+class GatedWDSR(nn.Module):
+    """The same two routes, chosen by what a patch shows: a small classifier looks at it first.
+
+    Not of the paper, whose figure shows such a gate while its code tests the height.
+
+    Args:
+        scale: Upscaling factor.
+    """
+
+    def __init__(self, scale: int = 2) -> None:
+        super().__init__()
+        self.scale = scale
+        self.deep = WDSR(scale, blocks=4, width=2)
+        self.shallow = WDSR(scale, blocks=2, width=2)
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 16, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, stride=2, padding=1), nn.ReLU()
+        )
+        self.decide = nn.Linear(16, 1)
+
+    def score(self, x: Tensor) -> Tensor:
+        """How much each patch asks for the deep route: float ``[N, 3, H, W]`` to float ``[N, 1]``, 0 is the border."""
+        score: Tensor = self.decide(self.features(x).mean((2, 3)))
+        return score
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Upscale a batch of RGB patches of one size, all on the route that their mean score chooses.
+
+        Args:
+            x: float ``[N, 3, H, W]``, values in 0..1. **Changed in place**, see `WDSR.forward`.
+
+        Returns:
+            float ``[N, 3, scale * H, scale * W]``, about 0..1, not clamped.
+        """
+        route = self.shallow
+        if self.score(x).mean() > 0:
             route = self.deep
         y: Tensor = route(x)
         return y

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dydca.content.grid import Layout, Patch, cut, lay_out, owners, stitch
+from dydca.content.grid import Layout, Patch, choose_patch, cut, lay_out, owners, quadrant, stitch
 from dydca.errors import ContentError
 
 
@@ -29,18 +29,35 @@ def test_every_pixel_is_covered_by_patches_of_two_sizes(case: tuple[Layout, tupl
     owner = owners(layout)
     assert owner.min() == 0
     assert set(owner.flat) == set(range(len(layout.patches)))
-    frame = torch.arange(2 * layout.height * scale * layout.width * scale)
-    frame = frame.reshape(2, layout.height * scale, layout.width * scale)
+    pixels = np.arange(2 * layout.height * scale * layout.width * scale)
+    frame = pixels.reshape(2, layout.height * scale, layout.width * scale)
     large = Layout(frame.shape[1], frame.shape[2], tuple(Patch(*(scale * v for v in p)) for p in layout.patches))
-    assert torch.equal(stitch(cut(frame, large), layout, scale), frame)
+    np.testing.assert_array_equal(stitch(cut(frame, large), layout, scale), frame)
 
 
 @given(layouts())
 @settings(max_examples=50, deadline=None)
 def test_a_pixel_comes_from_its_owner_only(case: tuple[Layout, tuple[int, int]]) -> None:
     layout, _ = case
-    numbered = [torch.full((p.height, p.width), i, dtype=torch.int32) for i, p in enumerate(layout.patches)]
-    assert torch.equal(stitch(numbered, layout), torch.from_numpy(owners(layout)))
+    numbered = [np.full((p.height, p.width), i, np.int32) for i, p in enumerate(layout.patches)]
+    np.testing.assert_array_equal(stitch(numbered, layout), owners(layout))
+
+
+@given(st.integers(2, 2200), st.integers(2, 2200))
+def test_the_chosen_patch_is_near_the_goal_and_wastes_little(height: int, width: int) -> None:
+    patch = choose_patch((height, width))
+    for length, part, goal in zip((height, width), patch, (108, 96), strict=True):
+        assert part <= length
+        assert part % 2 == 0 or part == length
+        assert length < goal or goal / 2 <= part <= 1.5 * goal + 2
+        count = -(-length // part)
+        assert count * part - length < 2 * count  # the rounding to even sizes, and nothing else, overlaps
+    assert quadrant(patch)[0] < patch[0]  # the test that chooses the route
+
+
+def test_the_patch_of_dydca_is_chosen_for_its_frame() -> None:
+    assert choose_patch((540, 960)) == (108, 96)
+    assert choose_patch((360, 640)) == (120, 92)
 
 
 def test_the_demo_frame() -> None:
@@ -53,7 +70,7 @@ def test_the_demo_frame() -> None:
 
 
 def test_patches_are_copies() -> None:
-    frame = torch.zeros(1, 3, 8, 8)
+    frame = np.zeros((1, 3, 8, 8))
     (patch,) = cut(frame, lay_out((8, 8), (8, 8)))
     patch += 1
     assert not frame.any()
@@ -69,10 +86,10 @@ def test_refuses_a_patch_that_does_not_fit(patch: tuple[int, int]) -> None:
 def test_refuses_what_is_not_of_the_layout() -> None:
     layout = lay_out((8, 8), (4, 4))
     with pytest.raises(ContentError, match="does not fit the layout"):
-        cut(torch.zeros(8, 9), layout)
+        cut(np.zeros((8, 9)), layout)
     with pytest.raises(ContentError, match="number of patches"):
-        stitch([torch.zeros(4, 4)], layout)
+        stitch([np.zeros((4, 4))], layout)
     with pytest.raises(ContentError, match="patch at 4,4 has another size"):
-        stitch([torch.zeros(4, 4)] * 3 + [torch.zeros(4, 5)], layout)
+        stitch([np.zeros((4, 4))] * 3 + [np.zeros((4, 5))], layout)
     with pytest.raises(IndexError, match="none at 4"):
         lay_out((8, 8), (4, 4), {4})

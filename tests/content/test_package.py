@@ -1,0 +1,149 @@
+"""The package: what goes in comes out, and whatever is damaged is refused by a code."""
+
+from __future__ import annotations
+
+import json
+import random
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dydca.content import package
+from dydca.content.package import MANIFEST, Movie, write_package
+from dydca.errors import DydcaError, FileError
+from tests.content.movies import write_movie
+
+
+@pytest.fixture(scope="module")
+def movie(tmp_path_factory: pytest.TempPathFactory) -> Movie:
+    return write_movie(tmp_path_factory.mktemp("movie"), chunks=(4, 3))
+
+
+def test_what_goes_in_comes_out(movie: Movie) -> None:
+    assert (movie.manifest.height, movie.manifest.width, movie.manifest.frames) == (66, 98, 7)
+    assert movie.splits.shape == (7, movie.manifest.coarse)
+    assert 0 < movie.splits.mean() < 1
+    assert movie.manifest.size == (33, 49)
+    layout = movie.layout(movie.splits[0])
+    assert {patch[2:] for patch in layout.patches} == {(20, 24), (10, 12)}
+    with movie.open_video() as video:
+        frames = list(video.frames())
+        seconds = [frame.time * video.format.time_base for frame in frames]
+    assert frames[0].pixels.shape == (33, 49, 3)
+    assert seconds == [time * movie.manifest.time_base for time in movie.times.tolist()]
+    assert movie.weights(0) != movie.weights(1)
+    with zipfile.ZipFile(movie.path) as archive:
+        assert archive.testzip() is None
+        assert archive.read("chunks/0001/weights.safetensors") == movie.weights(1)
+
+
+def test_the_layouts_are_compact(movie: Movie) -> None:
+    with zipfile.ZipFile(movie.path) as archive:
+        assert archive.getinfo(package.SPLITS).file_size <= 128 + 7 * -(-movie.manifest.coarse // 8)
+
+
+def test_a_failed_write_leaves_the_old_package(movie: Movie, tmp_path: Path) -> None:
+    path = tmp_path / "a.dydcav"
+    path.write_bytes(b"old")
+    with pytest.raises(FileError) as caught:
+        write_package(path, movie.manifest, {"video.mp4": tmp_path / "absent"})
+    assert caught.value.code == "DYD705"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.dydcav"]
+    assert path.read_bytes() == b"old"
+
+
+def test_any_damage_is_refused(movie: Movie, tmp_path: Path) -> None:
+    whole = movie.path.read_bytes()
+    path, generator = tmp_path / "a.dydcav", random.Random(0)
+    path.write_bytes(whole)
+    Movie(path)
+    for _ in range(300):
+        content = bytearray(whole)
+        place = generator.randrange(len(content))
+        match generator.randrange(4):
+            case 0:
+                content[place] ^= 1 << generator.randrange(8)
+            case 1:
+                del content[place:]
+            case 2:
+                del content[place : place + generator.randrange(1, 4000)]
+            case 3:
+                content[place:place] = generator.randbytes(generator.randrange(1, 40))
+        path.write_bytes(content)
+        refused = refusal(path)
+        if refused is None:  # a bit that means nothing, such as a date in the archive
+            damaged = Movie(path)
+            assert damaged.manifest == movie.manifest
+            assert all(damaged.read(name) == movie.read(name) for name in (package.VIDEO, package.TIMES))
+        else:
+            assert refused in ("DYD702", "DYD704")
+
+
+def refusal(path: Path) -> str | None:
+    try:
+        Movie(path)
+    except DydcaError as error:
+        return error.code
+    return None
+
+
+def rewritten(movie: Movie, path: Path, change: Any) -> Path:
+    with zipfile.ZipFile(movie.path) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == MANIFEST:
+                values = json.loads(content)
+                change(values)
+                content = json.dumps(values).encode()
+            target.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda m: m.update(format=2), "DYD704"),
+        (lambda m: m.pop("sha256"), "DYD702"),
+        (lambda m: m["sha256"].pop("video.mp4"), "DYD702"),
+        (lambda m: m["sha256"].update({"video.mp4": "0" * 64}), "DYD702"),
+        (lambda m: m.update(height=2**30, width=2**30), "DYD702"),
+        (lambda m: m.update(height=-1), "DYD702"),
+        (lambda m: m.update(time_base="1/0"), "DYD702"),
+        (lambda m: m.update(chunks=[]), "DYD702"),
+        (lambda m: m["chunks"][1].update(first=0), "DYD702"),
+        (lambda m: m["chunks"][0]["plan"].update(gate="open"), "DYD702"),
+        (lambda m: m["chunks"][0]["plan"].update(patch=[500, 500]), "DYD702"),
+        (lambda m: m["chunks"][0].update(frames=True), "DYD702"),
+    ],
+)
+def test_manifests_that_cannot_be_are_refused(movie: Movie, tmp_path: Path, change: Any, code: str) -> None:
+    with pytest.raises(FileError) as caught:
+        Movie(rewritten(movie, tmp_path / "a.dydcav", change))
+    assert caught.value.code == code
+
+
+def test_refuses_what_is_not_there_or_something_else(tmp_path: Path) -> None:
+    with pytest.raises(FileError) as caught:
+        Movie(tmp_path / "none.dydcav")
+    assert caught.value.code == "DYD701"
+    (tmp_path / "text.dydcav").write_text("no archive")
+    with pytest.raises(FileError) as caught:
+        Movie(tmp_path / "text.dydcav")
+    assert caught.value.code == "DYD702"
+
+
+def test_an_array_of_objects_is_never_unpickled(movie: Movie, tmp_path: Path) -> None:
+    members: dict[str, Path | bytes] = {
+        name: movie.read(name) for name in (package.VIDEO, package.SPLITS, package.REPORT)
+    }
+    with (tmp_path / "times.npy").open("wb") as file:
+        np.save(file, np.array([print] * 7, object), allow_pickle=True)
+    members[package.TIMES] = tmp_path / "times.npy"
+    write_package(tmp_path / "a.dydcav", movie.manifest, members)
+    with pytest.raises(FileError) as caught:
+        Movie(tmp_path / "a.dydcav")
+    assert caught.value.code == "DYD702"
+    assert "allow_pickle" in str(caught.value.got)
