@@ -24,11 +24,11 @@ def add_to(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from dydca.content import report_html
     from dydca.content.compare import write_png
-    from dydca.content.evaluate import evaluate
     from dydca.content.files import write_whole
-    from dydca.content.package import Movie
+    from dydca.content.movie import report_html
+    from dydca.content.movie.evaluate import evaluate
+    from dydca.content.movie.package import Movie
     from dydca.content.terminal import progress_bar, write_json
 
     movies = [Movie(path) for path in options.movies]

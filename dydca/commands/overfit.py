@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from dydca.commands import Commands
 from dydca.commands.arguments import count, crf, positive, size
-from dydca.content.networks import GATES
-from dydca.content.settings import Settings
+from dydca.content.movie.networks import GATES
+from dydca.content.training.settings import Settings
 
 if TYPE_CHECKING:
     from dydca.content.terminal import Bar
-    from dydca.content.training import Progress
+    from dydca.content.training.loop import Progress
 
 DEFAULT = Settings()
 
@@ -57,8 +57,8 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from dydca.content.overfit import Workers, overfit
     from dydca.content.terminal import progress_bar, write_json
+    from dydca.content.training.overfit import Workers, overfit
 
     settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
     workers = Workers(options.jobs, options.ray, options.threads)

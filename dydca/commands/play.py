@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from dydca.commands import Commands
 from dydca.commands.arguments import count, crf
-from dydca.content.networks import CUTTINGS
+from dydca.content.movie.networks import CUTTINGS
 
 if TYPE_CHECKING:
-    from dydca.content.package import Movie
-    from dydca.content.play import Sink, Statistics
+    from dydca.content.movie.package import Movie
+    from dydca.content.movie.play import Sink, Statistics
 
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
@@ -36,8 +36,8 @@ def add_to(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from dydca.content.files import WorkFolder
-    from dydca.content.package import Movie
-    from dydca.content.play import compiled, play
+    from dydca.content.movie.package import Movie
+    from dydca.content.movie.play import compiled, play
     from dydca.content.terminal import progress_bar
 
     movie = Movie(options.movie)
@@ -61,8 +61,8 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _sink(movie: Movie, folder: Path, options: argparse.Namespace) -> Sink:
-    from dydca.content.pictures import Pictures
-    from dydca.content.recording import Recording
+    from dydca.content.movie.pictures import Pictures
+    from dydca.content.movie.recording import Recording
 
     if options.show:
         return Pictures(folder / "pictures")

@@ -11,9 +11,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from dydca.content.movie.play import Engine, Run
+from dydca.content.movie.sound import seconds
 from dydca.content.pixels import Frame, Planes
-from dydca.content.play import Engine, Run
-from dydca.content.sound import seconds
 
 
 def moving(frames: int, height: int, width: int) -> Iterator[Frame]:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dydca.content import package
-from dydca.content.clip import prepare
-from dydca.content.networks import Gate, NetworkPlan
-from dydca.content.package import Chunk, Manifest, Movie, write_package
-from dydca.content.settings import Settings
-from dydca.content.weights import compile_weights, save_weights
+from dydca.content.movie import package
+from dydca.content.movie.networks import Gate, NetworkPlan
+from dydca.content.movie.package import Chunk, Manifest, Movie, write_package
+from dydca.content.movie.weights import compile_weights, save_weights
+from dydca.content.training.clip import prepare
+from dydca.content.training.settings import Settings
 from tests.content.clips import write_clip
 
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import dydca
-from dydca.content.budget import Costs, frame_gmacs, hard_share, threshold_for, widest
-from dydca.content.chunk import decide
-from dydca.content.networks import Gate, NetworkPlan
-from dydca.content.settings import Settings
+from dydca.content.movie.networks import Gate, NetworkPlan
+from dydca.content.training.budget import Costs, frame_gmacs, hard_share, threshold_for, widest
+from dydca.content.training.chunk import decide
+from dydca.content.training.settings import Settings
 from dydca.errors import ContentError
 
 PATCH = (120, 92)
@@ -21,7 +21,7 @@ PATCH = (120, 92)
 def test_costs_are_those_of_the_analysis() -> None:
     plan = NetworkPlan("shape", 2, (20, 24))
     analysis = dydca.explain(plan.build(), plan.patch_shapes)
-    costs = {patch.label: patch.macs for route in analysis.routes for patch in route.patches}
+    costs = {patch.label: patch.macs or 0 for route in analysis.routes for patch in route.patches}
     assert Costs.of(plan) == Costs(easy=costs["20x24"], hard=4 * costs["10x12"])
 
 

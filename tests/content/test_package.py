@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dydca.content import package
-from dydca.content.package import MANIFEST, Movie, write_package
+from dydca.content.movie import package
+from dydca.content.movie.package import MANIFEST, Movie, write_package
 from dydca.errors import DydcaError, FileError
 from tests.content.movies import write_movie
 

@@ -15,13 +15,13 @@ from PIL import Image
 
 from dydca.cli import main
 from dydca.content.grid import cut, stitch
-from dydca.content.networks import Cutting
-from dydca.content.package import Movie
+from dydca.content.movie.networks import Cutting
+from dydca.content.movie.package import Movie
+from dydca.content.movie.play import compiled, play
+from dydca.content.movie.prefetch import prefetched
+from dydca.content.movie.weights import fill
 from dydca.content.pixels import Frame, Planes, to_frame, to_planes
-from dydca.content.play import compiled, play
-from dydca.content.prefetch import prefetched
 from dydca.content.video import TimedFrame
-from dydca.content.weights import fill
 from dydca.errors import ContentError
 from tests.content.clips import repeating, sound_of, times_of
 from tests.content.movies import write_movie
@@ -199,9 +199,9 @@ def test_other_options_do_not_go_on_with_interrupted_work(compiled_movie: Movie,
 def test_playing_needs_no_torch(movie: Movie) -> None:
     script = """
 import sys
-from dydca.content.package import Movie
-from dydca.content.play import play
-from dydca.content.recording import Recording
+from dydca.content.movie.package import Movie
+from dydca.content.movie.play import play
+from dydca.content.movie.recording import Recording
 import dydca.commands.play
 print(*sorted({"torch", "tvm"} & set(sys.modules)))
 """

@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from dydca.content import recording as module
-from dydca.content.recording import Recording
+from dydca.content.movie import recording as module
+from dydca.content.movie.recording import Recording
 from dydca.content.score import colours, psnr
 from dydca.content.video import Colours, TimedFrame, Video, VideoFormat, read_frames
 from dydca.errors import ContentError, FileError

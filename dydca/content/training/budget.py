@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dydca.content.networks import NetworkPlan
+from dydca.content.movie.networks import NetworkPlan
 from dydca.errors import ContentError
 from dydca.models.dydca_wdsr import WDSR, GatedWDSR
 

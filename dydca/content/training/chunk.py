@@ -14,19 +14,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dydca.content.bicubic_start import start_from_bicubic
-from dydca.content.budget import Costs, frame_gmacs, hard_share, threshold_for, widest
-from dydca.content.clip import Clip, Pair, pairs
 from dydca.content.files import refuse_reading, write_whole
 from dydca.content.grid import lay_out, quadrant
-from dydca.content.lessons import teach_by_size, teach_gate, teach_one
-from dydca.content.networks import NetworkPlan
+from dydca.content.movie.networks import NetworkPlan
+from dydca.content.movie.weights import fill, save_weights
 from dydca.content.pixels import to_frame, to_planes
-from dydca.content.samples import FrameCache, Place
 from dydca.content.score import patch_psnr
-from dydca.content.settings import Settings
-from dydca.content.training import Lesson, Progress, train
-from dydca.content.weights import fill, save_weights
+from dydca.content.training.bicubic_start import start_from_bicubic
+from dydca.content.training.budget import Costs, frame_gmacs, hard_share, threshold_for, widest
+from dydca.content.training.clip import Clip, Pair, pairs
+from dydca.content.training.lessons import teach_by_size, teach_gate, teach_one
+from dydca.content.training.loop import Lesson, Progress, train
+from dydca.content.training.samples import FrameCache, Place
+from dydca.content.training.settings import Settings
 from dydca.models.dydca_wdsr import WDSR, DynamicWDSR, GatedWDSR
 
 WEIGHTS, SCORES, SPLITS, RESULT, PROGRESS = (

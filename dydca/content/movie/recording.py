@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dydca.content.files import publish, refuse_writing
-from dydca.content.sound import Sound, seconds
+from dydca.content.movie.sound import Sound, seconds
 from dydca.content.video import TimedFrame, VideoFormat, import_av
 from dydca.errors import ContentError
 

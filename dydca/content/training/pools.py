@@ -13,8 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 
-from dydca.content.chunk import PROGRESS, RESULT, ChunkJob, train_chunk
-from dydca.content.training import Progress
+from dydca.content.training.chunk import PROGRESS, RESULT, ChunkJob, train_chunk
+from dydca.content.training.loop import Progress
 from dydca.errors import ContentError, UsageError
 
 POLL_SECONDS = 0.5

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dydca.content.clip import Pair
 from dydca.content.files import refuse_writing
 from dydca.content.grid import Patch
+from dydca.content.training.clip import Pair
 
 CACHE_BYTES = 2 << 30
 

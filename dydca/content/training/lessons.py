@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dydca.content.samples import Batch, FrameCache, Place, draw
-from dydca.content.training import Error, Lesson
+from dydca.content.training.loop import Error, Lesson
+from dydca.content.training.samples import Batch, FrameCache, Place, draw
 from dydca.models.dydca_wdsr import DynamicWDSR, GatedWDSR
 
 WHOLE_FROM = 0.75

@@ -17,10 +17,10 @@ from typing import Protocol, cast
 import numpy as np
 
 from dydca.content.grid import Layout, cut, stitch
-from dydca.content.networks import Cutting
-from dydca.content.package import Movie
+from dydca.content.movie.networks import Cutting
+from dydca.content.movie.package import Movie
+from dydca.content.movie.prefetch import prefetched
 from dydca.content.pixels import Frame, Planes, to_levels, to_planes
-from dydca.content.prefetch import prefetched
 from dydca.content.video import TimedFrame, Video
 from dydca.errors import ContentError, FileError
 from dydca.runtime import Network, load
@@ -200,6 +200,6 @@ def _network(movie: Movie, chunk: int, threads: int | None, tell: Callable[[str]
                 if error.code != "DYD704":  # of another machine
                     raise
     tell(f"chunk {chunk}: no network for this machine, compiling the weights")
-    from dydca.content.weights import compile_weights
+    from dydca.content.movie.weights import compile_weights
 
     return compile_weights(movie.manifest.chunks[chunk].plan, movie.weights(chunk), "host", threads)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from dydca.content.files import refuse_reading, write_whole
 from dydca.content.grid import Layout, lay_out
-from dydca.content.networks import GATES, Gate, NetworkPlan
+from dydca.content.movie.networks import GATES, Gate, NetworkPlan
 from dydca.content.video import Video, VideoFormat
 from dydca.errors import DydcaError, FileError
 

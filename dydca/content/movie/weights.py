@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dydca.content.networks import NetworkPlan
+from dydca.content.movie.networks import NetworkPlan
 from dydca.errors import ContentError, UsageError
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from dydca.content.compare import compose, draw_layout, png_bytes
-from dydca.content.evaluate import BICUBIC, Evaluation, Example
 from dydca.content.files import write_whole
 from dydca.content.grid import Patch
+from dydca.content.movie.evaluate import BICUBIC, Evaluation, Example
 from dydca.content.pixels import Frame
 from dydca.content.score import luma
 from dydca.errors import UsageError
@@ -59,7 +59,7 @@ def write_html(path: Path, evaluation: Evaluation) -> None:
         FileError: DYD705, it cannot be written.
         UsageError: DYD902, matplotlib, jinja2 or Pillow is not installed.
     """
-    from dydca.content import evaluate
+    from dydca.content.movie import evaluate
 
     try:
         from jinja2 import Environment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dydca.content.networks import Gate
+from dydca.content.movie.networks import Gate
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dydca.content import package
-from dydca.content.chunk import RESULT, SCORES, SPLITS, WEIGHTS, ChunkJob
-from dydca.content.clip import Clip, prepare
 from dydca.content.files import WorkFolder, refuse_reading
 from dydca.content.grid import choose_patch
-from dydca.content.networks import NetworkPlan
-from dydca.content.package import Chunk, Manifest, write_package
-from dydca.content.pools import open_pool, train_chunks
-from dydca.content.settings import Settings
-from dydca.content.training import Progress
-from dydca.content.weights import compile_weights
+from dydca.content.movie import package
+from dydca.content.movie.networks import NetworkPlan
+from dydca.content.movie.package import Chunk, Manifest, write_package
+from dydca.content.movie.weights import compile_weights
+from dydca.content.training.chunk import RESULT, SCORES, SPLITS, WEIGHTS, ChunkJob
+from dydca.content.training.clip import Clip, prepare
+from dydca.content.training.loop import Progress
+from dydca.content.training.pools import open_pool, train_chunks
+from dydca.content.training.settings import Settings
 from dydca.errors import ContentError
 
 
@@ -32,7 +32,7 @@ class Watcher(Protocol):
         """So many frames have been made small."""
 
     def trained(self, chunks: int, progress: Progress) -> None:
-        """See `dydca.content.pools.Watch`."""
+        """See `dydca.content.training.pools.Watch`."""
 
     def compiling(self, chunk: int, target: str) -> None:
         """The network of a chunk is being compiled."""
@@ -77,8 +77,8 @@ def overfit(
         The report, which is also in the package.
 
     Raises:
-        ContentError: DYD801..DYD811, see `prepare` and `dydca.content.chunk.train_chunk`; DYD802, the frames are too
-            small; DYD806, other work is in the way.
+        ContentError: DYD801..DYD812, see `prepare`, `open_pool` and `dydca.content.training.chunk.train_chunk`;
+            DYD802, the frames are too small; DYD806, other work is in the way.
         FileError: DYD701, the source cannot be read; DYD705, the output cannot be written.
         DydcaError: The compiler's.
     """

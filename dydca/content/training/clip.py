@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dydca.content.files import write_whole
+from dydca.content.movie.recording import Recording
 from dydca.content.pixels import Frame
-from dydca.content.recording import Recording
 from dydca.content.resample import downscale, pad_to_multiple
-from dydca.content.settings import Settings
+from dydca.content.training.settings import Settings
 from dydca.content.video import TimedFrame, Video
 
 LOW, TIMES = "low.mp4", "times.npy"

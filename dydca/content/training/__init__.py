@@ -1,0 +1,1 @@
+"""Overfitting: from a video to a package, in steps that survive interruptions."""
