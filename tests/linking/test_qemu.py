@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 import dydca
+from bench import arm
 from dydca.models import DynamicWDSR
-from tests.linking import arm
 from tests.lower.test_edges import FromBytes, ScaledExits
 
-pytestmark = pytest.mark.qemu
+pytestmark = [pytest.mark.qemu, pytest.mark.skipif(not arm.HAS_GLIBC, reason="no cross compiler for aarch64")]
 
 TOLERANCE = 1e-4  # of the reference's largest value
 

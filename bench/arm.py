@@ -8,15 +8,17 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import pytest
-
 import dydca.runtime
 from dydca.checking import Emulated
 from dydca.compiled import CompiledNetwork
 
-LOADER = Path(__file__).parents[1] / "runtime" / "load.c"
+LOADER = Path(__file__).parent / "load.c"
 NATIVE = Path(dydca.runtime.__file__).parent / "native"
 SYSROOT = Path("/usr/aarch64-linux-gnu")
+
+
+HAS_GLIBC = shutil.which("aarch64-linux-gnu-gcc") is not None and SYSROOT.is_dir()
+"""Whether Android's library can be run: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross."""
 
 
 def program(network: CompiledNetwork, folder: Path, cpu: str = "max") -> Emulated:
@@ -41,13 +43,12 @@ def library(network: CompiledNetwork, folder: Path, cpu: str = "max") -> Emulate
 @functools.cache
 def loader() -> Path:
     """The program that opens libraries, for ARM Linux with glibc."""
-    compiler = shutil.which("aarch64-linux-gnu-gcc")
-    if compiler is None or not SYSROOT.is_dir():
-        pytest.skip("no cross compiler and C library: apt-get install gcc-aarch64-linux-gnu")
-    made = tempfile.TemporaryDirectory(prefix="dydca-tests-")
+    made = tempfile.TemporaryDirectory(prefix="dydca-arm-")
     _kept.append(made)
     path = Path(made.name) / "load"
-    subprocess.run([compiler, "-O1", "-Wall", f"-I{NATIVE}", str(LOADER), "-o", str(path), "-ldl"], check=True)
+    subprocess.run(
+        ["aarch64-linux-gnu-gcc", "-O1", "-Wall", f"-I{NATIVE}", str(LOADER), "-o", str(path), "-ldl"], check=True
+    )
     return path
 
 
