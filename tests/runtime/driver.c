@@ -2,11 +2,13 @@
  *   driver calls THREADS CALLERS ROUNDS     mixed run, run_many and bad calls
  *   driver create                           every allocation and every thread of create fails in turn
  *   driver soak THREADS ROUNDS              frames of patches; the resident size must not grow
+ *   driver dispatch THREADS ROUNDS          prints the seconds of a call of the smallest patch, round by round
  * Prints what failed and exits 1. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "dydca.h"
@@ -175,6 +177,23 @@ static void soak(int threads) {
   dydca_destroy(net);
 }
 
+static void time_dispatch(int threads) {
+  enum { CALLS = 20000 };
+  dydca_net *net;
+  CHECK(dydca_create(threads, &net) == DYDCA_OK);
+  float x[LONGEST] = {0}, y[LONGEST];
+  dydca_tensor in = tensor(x, 0), out = tensor(y, 0);
+  CHECK(dydca_run(net, &in, &out) == DYDCA_OK);
+  for (int i = 0; i < rounds; i++) {
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (int call = 0; call < CALLS; call++) dydca_run(net, &in, &out);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    printf("%.3e\n", ((double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec)) / CALLS);
+  }
+  dydca_destroy(net);
+}
+
 int main(int count, char **arguments) {
   if (count == 5 && !strcmp(arguments[1], "calls")) {
     rounds = atoi(arguments[4]);
@@ -184,6 +203,9 @@ int main(int count, char **arguments) {
   } else if (count == 4 && !strcmp(arguments[1], "soak")) {
     rounds = atoi(arguments[3]);
     soak(atoi(arguments[2]));
+  } else if (count == 4 && !strcmp(arguments[1], "dispatch")) {
+    rounds = atoi(arguments[3]);
+    time_dispatch(atoi(arguments[2]));
   } else {
     return 2;
   }
