@@ -11,6 +11,7 @@ from dydca.errors import DydcaError
 
 if TYPE_CHECKING:
     from dydca.api import compile as compile
+    from dydca.bisection import bisect as bisect
     from dydca.capture import capture as capture
     from dydca.report import explain as explain
     from dydca.runtime import Network as Network
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     from dydca.shapes import Dim as Dim
 
 __version__ = "0.1.0"
-__all__ = ["Dim", "DydcaError", "Network", "__version__", "capture", "compile", "explain", "load"]
+__all__ = ["Dim", "DydcaError", "Network", "__version__", "bisect", "capture", "compile", "explain", "load"]
 
 _HOMES = {
     "Dim": "shapes",
+    "bisect": "bisection",
     "compile": "api",
     "capture": "capture",
     "explain": "report",

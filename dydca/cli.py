@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from dydca import __version__
 from dydca.analyze import main as analyze
-from dydca.commands import compile, errors, evaluate, fuzz, overfit, play, upscale
+from dydca.commands import bisect, compile, errors, evaluate, fuzz, overfit, play, upscale
 from dydca.errors import DydcaError
 
-FAMILIES = (compile, upscale, overfit, play, evaluate, fuzz, errors)
+FAMILIES = (compile, bisect, upscale, overfit, play, evaluate, fuzz, errors)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

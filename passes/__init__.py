@@ -17,6 +17,7 @@ from dydca.passes.merge_frame_writes import MergeFrameWrites
 from dydca.passes.merge_linear import MergeLinear
 from dydca.passes.merge_reshape import MergeReshape
 from dydca.passes.pipeline import PIPELINE, default_passes, plain_passes
+from dydca.passes.running.bisect import Culprit, find_culprit
 from dydca.passes.running.dump import Dump
 from dydca.passes.running.report import Difference, PassReport
 from dydca.passes.running.runner import Outcome, run_passes
@@ -28,6 +29,7 @@ from dydca.passes.split_transposed import SplitTransposed
 __all__ = [
     "PIPELINE",
     "ConvolveProduct",
+    "Culprit",
     "Difference",
     "DropDead",
     "DropIdentity",
@@ -50,6 +52,7 @@ __all__ = [
     "SplitTransposed",
     "Variant",
     "default_passes",
+    "find_culprit",
     "plain_passes",
     "run_passes",
 ]

@@ -49,6 +49,8 @@ class FoldResidual(Pass):
         return node.op == "call_function" and _is_layer(node) and not _feeds_a_layer(node)
 
     def rewrite(self, graph: Graph, node: Node, facts: Facts) -> Node | Miss | None:
+        if any(other not in facts for other in graph if other.op == "call_function"):
+            return None  # another end of the network was rewritten in this walk; the next one sees all
         regions = LinearRegions(graph, facts)
         if op_name(node) not in ACTIVATIONS and node not in regions.operands:
             return None

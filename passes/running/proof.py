@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -69,8 +70,48 @@ def check_form(subject: Subject, blame: str) -> None:
         raise PassError("DYD302", f"{blame} left a graph that reads constants it does not have", got=absent)
 
 
+class Execution:
+    """What a graph computes on seeded inputs of one patch; nothing runs before it is asked for.
+
+    Attributes:
+        graph: Is read when the results are first asked for.
+        patch: The shapes of the inputs.
+        inputs: The same for every graph of the program.
+    """
+
+    def __init__(self, program: Program, graph: Graph, patch: Patch) -> None:
+        self.graph, self.patch, self.inputs = graph, patch, seeded_inputs(program, patch)
+
+    @cached_property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """The results."""
+        return _run(self.graph, self.inputs)
+
+    @cached_property
+    def exact(self) -> tuple[Tensor, ...]:
+        """The results in float64."""
+        return _run(self.graph, self.inputs, _Doubled)
+
+    def moved(self, later: Execution, blame: str, rtol: float) -> list[Difference]:
+        """How far the outputs of `later` lie from these, in float64 where they seem too far in float32.
+
+        Raises:
+            PassError: DYD302, `later` does not run, or its outputs have other shapes.
+        """
+        try:
+            found = _differences(self.outputs, later.outputs, self.patch, blame, rtol)
+            if all(difference.holds for difference in found):
+                return found
+            return _differences(self.exact, later.exact, self.patch, blame, rtol)
+        except PassError:
+            raise
+        except Exception as error:  # whatever the operators of a broken graph raise
+            got = f"{type(error).__name__}: {error}"
+            raise PassError("DYD302", f"the graph does not run after {blame}", got=got) from error
+
+
 class ExecutionProof:
-    """Remembers what a graph computed on seeded normal inputs, and compares it once the graph was rewritten.
+    """Remembers what a graph computed, and compares it once the graph was rewritten.
 
     With ``verify=True`` every declared patch runs. With ``verify="fast"`` one patch a route runs; while the graph still
     serves all sizes, its picture is cut as small as the conditions of the route allow, which is sound because the graph
@@ -79,13 +120,13 @@ class ExecutionProof:
 
     def __init__(self, subject: Subject, verify: Verify) -> None:
         self.subject = subject
-        self.inputs = {patch: _inputs(subject.program, patch) for patch in _patches(subject, verify)}
-        self._computed: dict[Patch, tuple[Tensor, ...]] = {}
-        self._graph: Graph | None = None
+        self.last = [Execution(subject.program, subject.graph, patch) for patch in _patches(subject, verify)]
 
     def remember(self) -> None:
-        """Keeps the graph as it is now; nothing runs before a pass has rewritten."""
-        self._graph = self.subject.graph.copy() if self.inputs else None
+        """Keeps the graph as it is now."""
+        graph = self.subject.graph.copy() if self.last else self.subject.graph
+        for execution in self.last:
+            execution.graph = graph
 
     def check(self, blame: str) -> tuple[Difference, ...]:
         """Executes the rewritten graph, compares, and takes the results as the next reference.
@@ -93,22 +134,9 @@ class ExecutionProof:
         Raises:
             PassError: DYD302 the graph does not run, DYD303 an output moved beyond the tolerance.
         """
-        found: list[Difference] = []
-        for patch, inputs in self.inputs.items():
-            assert self._graph is not None
-            if patch not in self._computed:
-                self._computed[patch] = _run(self._graph, inputs)
-            try:
-                after = _run(self.subject.graph, inputs)
-            except Exception as error:  # whatever the operators of a broken graph raise
-                got = f"{type(error).__name__}: {error}"
-                raise PassError("DYD302", f"the graph does not run after {blame}", got=got) from error
-            differences = _differences(self._computed[patch], after, patch, blame)
-            if not all(difference.holds for difference in differences):
-                before, exact = (_run(graph, inputs, _Doubled) for graph in (self._graph, self.subject.graph))
-                differences = _differences(before, exact, patch, blame)
-            self._computed[patch] = after
-            found += differences
+        now = [Execution(self.subject.program, self.subject.graph, execution.patch) for execution in self.last]
+        found = [moved for old, new in zip(self.last, now, strict=True) for moved in old.moved(new, blame, RTOL)]
+        self.last = now
         for difference in found:
             if not difference.holds:
                 want = f"max at most {difference.tolerance:.3g}, {RTOL:g} of the output's maximum"
@@ -116,12 +144,14 @@ class ExecutionProof:
         return tuple(found)
 
 
-def _differences(before: Sequence[Tensor], after: Sequence[Tensor], patch: Patch, blame: str) -> list[Difference]:
+def _differences(
+    before: Sequence[Tensor], after: Sequence[Tensor], patch: Patch, blame: str, rtol: float
+) -> list[Difference]:
     for old, new in zip(before, after, strict=True):
         if old.shape != new.shape:
             raise PassError("DYD302", f"{blame} left other output shapes", got=new.shape, want=old.shape)
     pairs = enumerate(zip(before, after, strict=True))
-    return [Difference.between(*pair, rtol=RTOL, patch=patch_label(patch), output=position) for position, pair in pairs]
+    return [Difference.between(*pair, rtol=rtol, patch=patch_label(patch), output=position) for position, pair in pairs]
 
 
 class _Doubled(fx.Interpreter):
@@ -150,7 +180,8 @@ def _run(
         return tuple(map(torch.as_tensor, interpreter(graph.module()).run(*inputs)))
 
 
-def _inputs(program: Program, patch: Patch) -> tuple[Tensor, ...]:
+def seeded_inputs(program: Program, patch: Patch) -> tuple[Tensor, ...]:
+    """The same normal values every time, whole numbers for integer inputs."""
     generator = torch.Generator().manual_seed(_SEED)
     return tuple(
         (4 * torch.randn(shape, generator=generator)).to(tensor.dtype)
@@ -170,7 +201,7 @@ def _patches(subject: Subject, verify: Verify) -> list[Patch]:
         return [first]
     small = small_patch(subject.program, subject.route, first)
     try:
-        _run(subject.graph, _inputs(subject.program, small))
+        _run(subject.graph, seeded_inputs(subject.program, small))
     except RuntimeError:  # an operator may refuse a size that no condition of the route names
         return [first]
     return [small]

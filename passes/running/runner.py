@@ -10,7 +10,7 @@ from dydca.passes.base import Pass
 from dydca.passes.running.order import check_order
 from dydca.passes.running.proof import ExecutionProof, StructureProof, Verify
 from dydca.passes.running.report import PassReport, misses_as_data
-from dydca.passes.running.rewriting import rewrite_to_rest
+from dydca.passes.running.rewriting import Rewriting
 from dydca.passes.running.sharing import share_constants
 from dydca.passes.running.subject import Subject, Variant
 from dydca.program import Program
@@ -81,7 +81,8 @@ class _Treatment:
         structure, operators = StructureProof(subject), subject.operators()
         self.execution.remember()
         start = time.perf_counter()
-        done = rewrite_to_rest(pass_, subject)
+        done = Rewriting(pass_, subject)
+        done.run()
         rewritten = time.perf_counter()
         structure.check(subject, blame)
         differences = self.execution.check(blame) if done.rewrites else ()

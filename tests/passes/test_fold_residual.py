@@ -114,6 +114,25 @@ def test_the_training_form_comes_to_the_same_chain() -> None:
     assert error < 2e-4
 
 
+class TwoEnds(nn.Module):
+    """Two outputs, of which the second reads what the chain of the first replaces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.middle = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.last, self.other = nn.Conv2d(4, 3, 3, padding=1), nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.first(x).relu()
+        z = self.middle(y).relu() + y
+        return self.last(z), self.other(z) + self.other(y)
+
+
+def test_every_end_of_a_network_gets_its_chain() -> None:
+    passes = prepared(plain_passes()[5], FoldResidual())
+    check_pass(scrambled(TwoEnds()), *passes, ops={"conv2d": 6, "relu": 4, "add": 0}, rewrites=2)
+
+
 def test_a_clip_to_any_bounds_becomes_two_relus() -> None:
     network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Hardtanh(-0.25, 0.5))
     ops = {"hardtanh": 0, "relu": 2, "rsub": 2, "add": 1}
