@@ -144,6 +144,8 @@ def _header(name: str, calls: Sequence[Calls], manifest: Mapping[str, object]) -
         for side, described in (("INPUT", each.inputs), ("OUTPUT", each.largest)):
             for tensor_name, tensor in zip(tensors[f"{side.lower()}s"], described, strict=True):
                 lines.append(f"#define {prefix}_PATCH{number}_{side}_{tensor_name} {tensor.initialiser}")
+            if len(described) == 1:
+                lines.append(f"#define {prefix}_PATCH{number}_{side} {described[0].initialiser}")
     return "\n".join([*lines, f"#define {prefix}_PATCHES {len(calls)}", "", "#endif", ""])
 
 

@@ -12,47 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench import mutate
 from dydca.errors import CODES, DydcaError, FileError
 from dydca.runtime import Network, artifact, load
 from tests.runtime.native import SHAPES, TRIPLE, manifest, patch
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = f"lib/{TRIPLE}/libnet.so"
-
-MUTATE = """
-import random, sys
-import numpy as np
-from pathlib import Path
-from dydca.errors import DydcaError
-from dydca.runtime import load
-source, seed, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-good, random = source.read_bytes(), random.Random(seed)
-x = np.ones((1, 3, 4, 8), np.float32)
-refused = 0
-for turn in range(count):
-    data = bytearray(good)
-    kind = turn % 4
-    if kind == 0:
-        data[random.randrange(len(data))] ^= 1 << random.randrange(8)
-    elif kind == 1:
-        for _ in range(8):
-            data[random.randrange(len(data))] = random.randrange(256)
-    elif kind == 2:
-        at = random.randrange(len(data))
-        del data[at : at + random.choice([1, 64, len(data)])]
-    else:
-        # the zip's directory and the manifest are small; hit them as often as the library
-        end = len(data) - random.randrange(600)
-        data[end - 4 : end] = random.randbytes(random.choice([4, 4, 12]))
-    source.with_suffix(".bad").write_bytes(data)
-    try:
-        with load(source.with_suffix(".bad"), threads=1) as net:
-            assert (net(x) == 3).all()
-    except DydcaError as error:
-        assert error.code in ("DYD702", "DYD704"), error.code
-        refused += 1
-print(refused)
-"""
 
 
 @pytest.fixture
@@ -194,10 +160,9 @@ def test_compressed_members_are_refused(saved: Path) -> None:
 
 
 def test_random_mutations_are_refused_or_harmless(saved: Path) -> None:
-    command = [sys.executable, "-c", MUTATE, str(saved), "7", "600"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert int(result.stdout) > 500
+    outcomes = mutate.run(saved, 0, 700)
+    assert sum(outcomes.values()) == 700
+    assert sum(count for outcome, count in outcomes.items() if "harmless" not in outcome) > 600
 
 
 def test_a_failed_save_leaves_nothing(net: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
