@@ -36,8 +36,9 @@ def add_to(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from dydca.content.files import WorkFolder
+    from dydca.content.movie.engines import compiled
     from dydca.content.movie.package import Movie
-    from dydca.content.movie.play import compiled, play
+    from dydca.content.movie.play import play
     from dydca.content.terminal import progress_bar
 
     movie = Movie(options.movie)

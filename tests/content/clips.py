@@ -11,7 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from dydca.content.movie.play import Engine, Run
+from dydca.content.movie.engines import Engine, Run
 from dydca.content.movie.sound import seconds
 from dydca.content.pixels import Frame, Planes
 

@@ -15,9 +15,10 @@ from PIL import Image
 
 from dydca.cli import main
 from dydca.content.grid import cut, stitch
+from dydca.content.movie.engines import compiled
 from dydca.content.movie.networks import Cutting
 from dydca.content.movie.package import Movie
-from dydca.content.movie.play import compiled, play
+from dydca.content.movie.play import play
 from dydca.content.movie.prefetch import prefetched
 from dydca.content.movie.weights import fill
 from dydca.content.pixels import Frame, Planes, to_frame, to_planes

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dydca.content.grid import Layout, owners
+from dydca.content.movie.engines import compiled
 from dydca.content.movie.package import Movie
-from dydca.content.movie.play import compiled, enlarged_frames
+from dydca.content.movie.play import enlarged_frames
 from dydca.content.pixels import Frame
 from dydca.content.resample import upscale
 from dydca.content.score import Plane, colours, decibels, luma, psnr, ssim

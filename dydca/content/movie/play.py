@@ -1,35 +1,27 @@
-"""Plays a package: decode, cut, enlarge every patch, stitch, hand on; each step a few frames ahead of the next.
+"""Plays a package: decode, cut, enlarge every patch, stitch, hand on; each step in a thread, a few frames ahead.
 
-Nothing here needs torch, unless a package holds no network for this machine and its weights must be compiled.
+Nothing here needs torch.
 """
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from dydca.content.grid import Layout, cut, stitch
+from dydca.content.movie.engines import Engine
 from dydca.content.movie.networks import Cutting
 from dydca.content.movie.package import Movie
 from dydca.content.movie.prefetch import prefetched
-from dydca.content.pixels import Frame, Planes, to_levels, to_planes
+from dydca.content.pixels import Planes, to_levels, to_planes
 from dydca.content.video import TimedFrame, Video
-from dydca.errors import ContentError, FileError
-from dydca.runtime import Network, load
-
-Run = Callable[[list[Planes]], Sequence[Planes]]
-"""Patches to enlarged patches in the same order; what happens to its arguments is its own business."""
-
-Engine = Callable[[int], AbstractContextManager[Run]]
-"""For the number of a chunk, what runs its network."""
+from dydca.errors import ContentError
 
 
 class Sink(Protocol):
@@ -80,7 +72,7 @@ def play(
     Args:
         movie: The package.
         sink: Takes the frames in order, each of the original's size, at its time in the video's time base.
-        engine: See `Engine`; `compiled` makes the usual one.
+        engine: What runs the networks; `dydca.content.movie.engines.compiled` makes the usual one.
         cutting: ``auto`` as the package says; ``deep`` quarters every coarse patch, ``shallow`` none.
         watch: Told after every frame.
 
@@ -96,7 +88,9 @@ def play(
     with (
         movie.open_video() as video,
         prefetched(enumerate(video.frames(start, _time(movie, video, start)), start)) as decoded,
-        prefetched(enlarged_frames(movie, decoded, engine, cutting, statistics)) as enlarged,
+        prefetched(_cut(movie, decoded, cutting)) as small,
+        prefetched(_run(movie, small, engine, statistics)) as large,
+        prefetched(_stitch(movie, large)) as enlarged,
     ):
         for _, frame in enlarged:
             sink.add(frame)
@@ -114,92 +108,44 @@ def _time(movie: Movie, video: Video, frame: int) -> int:
 
 
 def enlarged_frames(
-    movie: Movie,
-    frames: Iterable[tuple[int, TimedFrame]],
-    engine: Engine,
-    cutting: Cutting = "auto",
-    statistics: Statistics | None = None,
+    movie: Movie, frames: Iterable[tuple[int, TimedFrame]], engine: Engine
 ) -> Iterator[tuple[int, TimedFrame]]:
-    """Enlarge numbered frames of a movie, in rising order; those it does not have are left out.
-
-    Args:
-        movie: The package.
-        frames: Number and low-resolution frame.
-        engine: See `Engine`.
-        cutting: As of `play`.
-        statistics: Gets the time spent in the networks.
-    """
-    manifest, forced = movie.manifest, np.full(movie.manifest.coarse, cutting == "deep")
-    ends = np.cumsum([chunk.frames for chunk in manifest.chunks])
-    known = (numbered for numbered in frames if numbered[0] < manifest.frames)
-    for number, group in groupby(known, lambda numbered: int(np.searchsorted(ends, numbered[0], "right"))):
-        with engine(number) as run:
-            timed = _timed(run, statistics or Statistics())
-            for index, frame in group:
-                layout = movie.layout(movie.splits[index] if cutting == "auto" else forced)
-                pixels = enlarge(frame.pixels, layout, manifest.scale, timed)
-                yield index, TimedFrame(pixels[: manifest.height, : manifest.width], frame.time)
+    """Enlarge numbered frames of a movie, in rising order, one after the other; those it does not have are left out."""
+    return _stitch(movie, _run(movie, _cut(movie, frames, "auto"), engine, Statistics()))
 
 
-def _timed(run: Run, statistics: Statistics) -> Run:
-    def timed(patches: list[Planes]) -> Sequence[Planes]:
-        begun = time.perf_counter()
-        enlarged = run(patches)
-        statistics.kernel_seconds += time.perf_counter() - begun
-        return enlarged
+class _Cut(NamedTuple):
+    """A frame on its way."""
 
-    return timed
-
-
-def enlarge(frame: Frame, layout: Layout, scale: int, run: Run) -> Frame:
-    """Enlarge one frame patch by patch.
-
-    Args:
-        frame: uint8 ``[H, W, 3]``, of the layout's size.
-        layout: How it is cut.
-        scale: What `run` enlarges by.
-        run: See `Run`.
-
-    Returns:
-        uint8 ``[scale * H, scale * W, 3]``, quantised as by `to_levels`.
-    """
-    enlarged = run(cut(to_planes(frame), layout))
-    levels = stitch([to_levels(patch) for patch in enlarged], layout, scale)
-    return np.ascontiguousarray(levels[0].transpose(1, 2, 0))
+    number: int
+    time: int
+    layout: Layout
+    patches: Sequence[Planes]
 
 
-def compiled(movie: Movie, threads: int | None = None, tell: Callable[[str], object] = lambda text: None) -> Engine:
-    """The package's own networks, or its weights compiled now where none is for this machine.
-
-    Args:
-        movie: The package.
-        threads: 1..64; by default one per processor. The pixels do not depend on it.
-        tell: Told when something must be compiled, which takes seconds and needs torch.
-
-    Raises:
-        FileError: DYD702, a network or its weights are damaged.
-        RunError: DYD605, memory or threads are not to be had.
-    """
-
-    @contextmanager
-    def engine(chunk: int) -> Iterator[Run]:
-        with _network(movie, chunk, threads, tell) as network:
-            yield cast(Run, network.run_many)
-
-    return engine
+def _cut(movie: Movie, frames: Iterable[tuple[int, TimedFrame]], cutting: Cutting) -> Iterator[_Cut]:
+    forced = np.full(movie.manifest.coarse, cutting == "deep")
+    for number, frame in frames:
+        if number < movie.manifest.frames:
+            layout = movie.layout(movie.splits[number] if cutting == "auto" else forced)
+            yield _Cut(number, frame.time, layout, cut(to_planes(frame.pixels), layout))
 
 
-def _network(movie: Movie, chunk: int, threads: int | None, tell: Callable[[str], object]) -> Network:
-    for member in movie.networks(chunk):
-        with tempfile.NamedTemporaryFile(suffix=".dydca") as file:
-            file.write(movie.read(member))
-            file.flush()
-            try:
-                return load(file.name, threads)
-            except FileError as error:
-                if error.code != "DYD704":  # of another machine
-                    raise
-    tell(f"chunk {chunk}: no network for this machine, compiling the weights")
-    from dydca.content.movie.weights import compile_weights
+def _run(movie: Movie, frames: Iterable[_Cut], engine: Engine, statistics: Statistics) -> Iterator[_Cut]:
+    ends = np.cumsum([chunk.frames for chunk in movie.manifest.chunks])
+    for chunk, group in groupby(frames, lambda frame: int(np.searchsorted(ends, frame.number, "right"))):
+        with engine(chunk) as run:
+            for frame in group:
+                begun = time.perf_counter()
+                enlarged = run(list(frame.patches))
+                statistics.kernel_seconds += time.perf_counter() - begun
+                yield frame._replace(patches=enlarged)
 
-    return compile_weights(movie.manifest.chunks[chunk].plan, movie.weights(chunk), "host", threads)
+
+def _stitch(movie: Movie, frames: Iterable[_Cut]) -> Iterator[tuple[int, TimedFrame]]:
+    """The frames, uint8 ``[H, W, 3]`` of the original's size; in memory one colour lies after the other."""
+    manifest = movie.manifest
+    for frame in frames:
+        levels = stitch([to_levels(patch) for patch in frame.patches], frame.layout, manifest.scale)
+        pixels = levels[0].transpose(1, 2, 0)[: manifest.height, : manifest.width]
+        yield frame.number, TimedFrame(pixels, frame.time)

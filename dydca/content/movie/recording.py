@@ -62,7 +62,7 @@ class Recording:
         with refuse_writing(self._folder):
             container, stream = self._open or self._begin()
             colours, pixels = self._format.colours, stream.pix_fmt
-            source = av.VideoFrame.from_ndarray(frame.pixels, format="rgb24")
+            source = av.VideoFrame.from_ndarray(frame.pixels, format="gbrp")  # by colours, as networks leave them
             picture = source.reformat(
                 format=pixels, dst_colorspace=colours.space, dst_color_range=colours.range, threads=1
             )
