@@ -31,6 +31,7 @@ def agree(emulated: object, model: nn.Module, x: Tensor) -> None:
         assert (one.double() - other.double()).abs().max() <= TOLERANCE * other.double().abs().max()
 
 
+@pytest.mark.slow
 def test_the_main_job(tmp_path: Path) -> None:
     model = DynamicWDSR(scale=2).eval()
     patches = [(1, 3, 71, 9), (1, 3, 18, 16)]
