@@ -81,7 +81,6 @@ class WDSR(nn.Module):
 
     def __init__(self, scale: int, blocks: int, width: int, channels: int = 32, image_mean: float = 0.5) -> None:
         super().__init__()
-        self.scale = scale
         self.image_mean = image_mean
         outputs = 3 * scale * scale
         self.head = WeightNormConv2d(3, channels, 3)

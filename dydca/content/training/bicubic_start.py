@@ -20,7 +20,7 @@ def start_from_bicubic(model: nn.Module) -> None:
     """Set the skip and the tail of every `WDSR` in a network."""
     for route in model.modules():
         if isinstance(route, WDSR):
-            kernel = _bicubic(route.scale)
+            kernel = _bicubic(route.shuffle.upscale_factor)
             with torch.no_grad():
                 route.skip.weight_v.copy_(kernel)
                 route.skip.weight_g.copy_(kernel.flatten(1).norm(dim=1)[:, None, None, None])
