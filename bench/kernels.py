@@ -21,8 +21,9 @@ from torch import Tensor
 
 from bench.machine import describe_machine
 from dydca.lower.kernels.epilogue import Step
+from dydca.lower.kernels.layer import Conv
 from dydca.lower.layout import PLAIN, Layout
-from dydca.lower.select_kernels import Choice, ConvAttributes, ConvShape, algorithm, select_conv
+from dydca.lower.select_kernels import Choice, algorithm, select_kernel
 from tests.lower.native_kernel import HOST, NativeConv
 
 RESULTS = Path(__file__).parent / "results" / "kernels.json"
@@ -85,9 +86,9 @@ def choose(case: Case) -> Choice:
     """The kernels of a case as they are chosen inside a network, each algorithm's best."""
     source, size = Layout(HOST.lanes, 1), (case.height, case.width)
     target = PLAIN if case.shuffle > 1 else source
-    shape = ConvShape(source, (1, case.inputs, *size), target, (1, case.outputs, *size), (3, 3))
     steps = () if case.shuffle > 1 else (Step("relu"),)
-    return select_conv(HOST, shape, ConvAttributes((1, 1), (1, 1), (1, 1)), case.shuffle, steps, ())
+    between = source, (1, case.inputs, *size), target, (1, case.outputs, *size)
+    return select_kernel(HOST, Conv(*between, case.shuffle, steps, padding=(1, 1)))
 
 
 def measure_case(case: Case, repeat: int) -> list[Figure]:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dydca.lower.kernels.kernel import Kernel
-from dydca.lower.layout import PLAIN, Layout
+from dydca.lower.kernels.rows import RowKernel
+from dydca.lower.layout import PLAIN, Layout, picture
 
 
 @dataclass(eq=False)
@@ -20,10 +21,10 @@ class Value:
 
     Attributes:
         name: After the node it holds.
-        shape: The buffer's own shape.
+        shape: Of the tensor.
         storage: ``arena``, ``input`` or ``output``.
         index: Which input or output.
-        layout: How a picture lies in it.
+        layout: How it lies in the buffer; a tensor that is no picture is plain.
         itemsize: Bytes of an element.
     """
 
@@ -37,7 +38,8 @@ class Value:
     @property
     def bytes(self) -> int:
         """Its size in the arena."""
-        return -(-prod(self.shape) * self.itemsize // 64) * 64
+        floats = prod(self.shape if self.layout == PLAIN else self.layout.buffer(picture(self.shape)))
+        return -(-floats * self.itemsize // 64) * 64
 
 
 @dataclass(eq=False)
@@ -66,6 +68,43 @@ class Call:
     nodes: tuple[str, ...] = ()
     reason: str = ""
 
+    @property
+    def values(self) -> list[Value]:
+        """What it reads and writes, without the constants."""
+        return [operand for operand in (*self.reads, *self.writes) if isinstance(operand, Value)]
+
+
+@dataclass(eq=False)
+class Link:
+    """One call of a chain.
+
+    Attributes:
+        call: Its kernel is a `RowKernel`.
+        start: The band with which step 0 begins; one before the first leaves the link idle for some steps.
+        count: Bands that a step adds.
+    """
+
+    call: Call
+    start: int
+    count: int
+
+    @property
+    def kernel(self) -> RowKernel:
+        """The kernel as what it is."""
+        assert isinstance(self.call.kernel, RowKernel)
+        return self.call.kernel
+
+
+@dataclass(eq=False)
+class Chain:
+    """Calls that run depth-first: each step lets every call add some bands of rows, in order, to what it has made.
+
+    A row is read soon after it was written, so what lies between two calls stays in a fast cache, in a ring.
+    """
+
+    links: list[Link]
+    steps: int
+
 
 @dataclass(eq=False)
 class Branch:
@@ -82,7 +121,7 @@ class Finish:
     result: int
 
 
-Step: TypeAlias = Call | Branch | Finish
+Step: TypeAlias = Call | Chain | Branch | Finish
 
 
 class TensorType(NamedTuple):
@@ -126,13 +165,20 @@ class Calls:
 
     @property
     def calls(self) -> list[Call]:
-        """Every kernel call, whatever arm it stands in."""
-        return [step for step in self.flat if isinstance(step, Call)]
+        """Every kernel call, whatever arm or chain it stands in."""
+        return [call for step in self.flat for call in calls_of(step)]
 
     @property
     def cost(self) -> int:
         """Predicted cost of the dearest way through: multiply-adds, and an eighth of what is stored."""
         return _cost(self.steps)
+
+
+def calls_of(step: Step) -> list[Call]:
+    """The kernel calls of a step, without those of a branch's arms."""
+    if isinstance(step, Chain):
+        return [link.call for link in step.links]
+    return [step] if isinstance(step, Call) else []
 
 
 def _flat(steps: Iterable[Step]) -> Iterator[Step]:
@@ -150,4 +196,4 @@ def _cost(steps: Iterable[Step]) -> int:
 def _step_cost(step: Step) -> int:
     if isinstance(step, Branch):
         return max(map(_cost, step.arms))
-    return step.kernel.macs + sum(prod(value.shape) for value in step.writes) // 8 if isinstance(step, Call) else 0
+    return sum(call.kernel.macs + sum(prod(value.shape) for value in call.writes) // 8 for call in calls_of(step))

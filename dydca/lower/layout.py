@@ -3,38 +3,44 @@
 A tensor [N, C, H, W] becomes a buffer [N, ceil(C / block), H + 2 halo, (W + 2 halo) * block], the channels of a
 block innermost. Channels beyond C are finite and ignored; the halo holds zeros wherever a convolution reads it.
 ``Layout(1, 0)`` is PyTorch's own.
+
+A *ring* holds only some rows, of one picture at a time: row y, counted from the top of the halo, lies at y modulo
+`rows`. It is enough where rows are read soon after they are written.
 """
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
+
+PictureShape = tuple[int, int, int, int]
+"""[N, C, H, W]."""
 
 
 class Layout(NamedTuple):
-    """Channels per block, and pixels of halo on each side."""
+    """Channels per block, pixels of halo on each side, and the rows of a ring; 0 holds all rows."""
 
     block: int
     halo: int
+    rows: int = 0
 
     def blocks(self, channels: int) -> int:
         """How many channel blocks hold `channels`."""
         return -(-channels // self.block)
 
-    def buffer(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-        """The buffer's shape for a picture [N, C, H, W]."""
+    def buffer(self, shape: PictureShape) -> tuple[int, int, int, int]:
+        """The buffer's shape for a picture."""
         n, c, h, w = shape
-        return n, self.blocks(c), h + 2 * self.halo, (w + 2 * self.halo) * self.block
+        held = (1, self.rows) if self.rows else (n, h + 2 * self.halo)
+        return held[0], self.blocks(c), held[1], (w + 2 * self.halo) * self.block
 
 
 PLAIN = Layout(1, 0)
 
 
-def picture(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+def picture(shape: tuple[int, ...]) -> PictureShape:
     """Any shape as [N, C, H, W]: leading axes of 1 added, or surplus leading axes joined into N."""
     if len(shape) > 4:
-        joined = 1
-        for size in shape[:-3]:
-            joined *= size
-        shape = (joined, *shape[-3:])
+        shape = (prod(shape[:-3]), *shape[-3:])
     n, c, h, w = (1,) * (4 - len(shape)) + tuple(shape)
     return n, c, h, w

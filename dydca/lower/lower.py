@@ -10,6 +10,7 @@ from torch.fx import Node
 
 from dydca.errors import LoweringError
 from dydca.lower.calls import Branch, Calls, Finish, Step, TensorType, Value
+from dydca.lower.chains import form_chains
 from dydca.lower.layout import picture
 from dydca.lower.straight import Held, StraightLine
 from dydca.lower.targets import Target
@@ -45,7 +46,9 @@ def lower(variants: Sequence[Variant], name: str, target: Target) -> Calls:
         path.result: [_value(node, path, "output", index) for index, node in enumerate(path.outputs)] for path in paths
     }
     ends = {result: (Finish(number), outputs[result]) for number, result in enumerate(results)}
-    return Calls(name, tuple(map(first.type, first.graph.inputs)), results, _lower_tree(paths, 0, held, ends, target))
+    calls = Calls(name, tuple(map(first.type, first.graph.inputs)), results, _lower_tree(paths, 0, held, ends, target))
+    form_chains(calls, target)
+    return calls
 
 
 def _value(node: Node, path: _Path, storage: str, index: int) -> Value:

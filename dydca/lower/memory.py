@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate
 
-from dydca.lower.calls import Branch, Call, Calls, Step, Value, Weight
+from dydca.lower.calls import Branch, Calls, Step, Value, calls_of
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,13 @@ def _lives(calls: Calls) -> dict[Value, tuple[int, int]]:
     lives: dict[Value, tuple[int, int]] = {}
     for number, step in enumerate(calls.flat):
         for value in _touched(step):
-            if isinstance(value, Value) and value.storage == "arena":
+            if value.storage == "arena":
                 lives[value] = (lives.get(value, (number, number))[0], number)
     return lives
 
 
-def _touched(step: Step) -> tuple[Value | Weight, ...]:
-    if isinstance(step, Branch):
-        return (step.predicate,)
-    return (*step.reads, *step.writes) if isinstance(step, Call) else ()
+def _touched(step: Step) -> list[Value]:
+    return [step.predicate] if isinstance(step, Branch) else [v for call in calls_of(step) for v in call.values]
 
 
 def _most_alive(calls: Calls, lives: dict[Value, tuple[int, int]]) -> int:

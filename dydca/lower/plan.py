@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dydca.lower.calls import Branch, Call, Calls, Finish, Step, Value, Weight
+from dydca.lower.calls import Branch, Call, Calls, Chain, Finish, Link, Step, Value, Weight
 from dydca.lower.kernels.kernel import Kernel
+from dydca.lower.layout import picture
 from dydca.lower.memory import Arena, place
 
 
@@ -117,14 +118,54 @@ def _steps(steps: Sequence[Step], tasks: Mapping[Call, str], arena: Arena, inden
     for step in steps:
         if isinstance(step, Branch):
             lines += _branch(step, tasks, arena, indent)
-            continue
-        if isinstance(step, Finish):
+        elif isinstance(step, Chain):
+            lines += _chain(step, tasks, arena, indent)
+        elif isinstance(step, Finish):
             lines.append(f"{indent}return {step.result};")
-            continue
-        comment = f" /* {', '.join(step.nodes)} */" if step.nodes else ""
-        lines.append(f"{indent}dydca_each(frame, {tasks[step]}, {step.kernel.extent});{comment}")
-        lines += [indent + _halo(value, arena) for value in step.writes if value.layout.halo]
+        else:
+            lines += [indent + _border(value, arena) for value in step.writes if value.layout.halo]
+            lines.append(f"{indent}dydca_each(frame, {tasks[step]}, 0, {step.kernel.extent});{_comment(step)}")
     return lines
+
+
+def _comment(call: Call) -> str:
+    return f" /* {', '.join(call.nodes)} */" if call.nodes else ""
+
+
+def _border(value: Value, arena: Arena) -> str:
+    """Zeroes the whole halo."""
+    (n, c, h, w), (block, halo, _) = picture(value.shape), value.layout
+    lies = f"(dydca_picture){{{n * value.layout.blocks(c)}, {h}, {w}, {block}, {halo}, {h + 2 * halo}}}"
+    return f"dydca_border(ARENA({arena.offsets[value]}), {lies}, {-halo}, {h + halo});"
+
+
+def _chain(chain: Chain, tasks: Mapping[Call, str], arena: Arena, indent: str) -> list[str]:
+    """A loop over pictures and steps; in each, every link adds its bands, and the border of their rows."""
+    pictures = chain.links[0].kernel.layer.target_shape[0]
+    lines = [f"for (int n = 0; n < {pictures}; n++)", f"  for (int step = 0; step < {chain.steps}; step++) {{"]
+    for link in chain.links:
+        kernel, (value,) = link.kernel, link.call.writes
+        if value.layout.halo:
+            lines.append(f"    {_border_of_step(link, value, arena)}")
+        bands = f"{kernel.bands}, {kernel.across}, n, {_affine(link.count, link.start)}, {link.count}"
+        lines.append(f"    dydca_bands(frame, {tasks[link.call]}, {bands});{_comment(link.call)}")
+    return [indent + line for line in (*lines, "  }")]
+
+
+def _border_of_step(link: Link, value: Value, arena: Arena) -> str:
+    kernel, (block, halo, rows) = link.kernel, value.layout
+    _, c, h, w = picture(value.shape)
+    lies = f"(dydca_picture){{{value.layout.blocks(c)}, {h}, {w}, {block}, {halo}, {rows or h + 2 * halo}}}"
+    offset = str(arena.offsets[value]) if rows else f"{arena.offsets[value]} + n * {value.bytes // value.shape[0]}"
+    pace, start = link.count * kernel.band * kernel.layer.shuffle, link.start * kernel.band + kernel.first
+    begin = _affine(pace, start * kernel.layer.shuffle)
+    return f"dydca_border(ARENA({offset}), {lies}, {begin}, {begin} + {pace});"
+
+
+def _affine(factor: int, constant: int) -> str:
+    """``factor * step + constant``."""
+    product = "step" if factor == 1 else f"{factor} * step"
+    return product if constant == 0 else f"{product} {'-' if constant < 0 else '+'} {abs(constant)}"
 
 
 def _branch(branch: Branch, tasks: Mapping[Call, str], arena: Arena, indent: str) -> list[str]:
@@ -139,12 +180,6 @@ def _branch(branch: Branch, tasks: Mapping[Call, str], arena: Arena, indent: str
         label = f"case {number}" if number < len(arms) - 1 else "default"
         lines += [f"{indent}{label}: {{", *arm, f"{indent}}}"]
     return [*lines, f"{indent}}}"]
-
-
-def _halo(value: Value, arena: Arena) -> str:
-    (n, blocks, height, width), (block, halo) = value.shape, value.layout
-    size = f"{n * blocks}, {height - 2 * halo}, {width // block - 2 * halo}, {halo}, {block}"
-    return f"dydca_zero_halo(ARENA({arena.offsets[value]}), {size});"
 
 
 def _place(operand: Value | Weight, arena: Arena, weights: Weights) -> str:

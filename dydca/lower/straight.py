@@ -19,18 +19,12 @@ from dydca.lower.calls import Call, Step, Value, Weight
 from dydca.lower.groups import Group, form_groups
 from dydca.lower.kernels.copy import Copy
 from dydca.lower.kernels.epilogue import Operand
+from dydca.lower.kernels.layer import Conv, Layer
 from dydca.lower.kernels.move import Move
-from dydca.lower.layout import PLAIN, Layout, picture
+from dydca.lower.kernels.rows import RowKernel
+from dydca.lower.layout import PLAIN, Layout, PictureShape, picture
 from dydca.lower.legalize import legalize
-from dydca.lower.select_kernels import (
-    Choice,
-    ConvAttributes,
-    ConvShape,
-    conv_attributes,
-    select_conv,
-    select_depthwise,
-    stores_planes,
-)
+from dydca.lower.select_kernels import ConvAttributes, conv_attributes, select_kernel, stores_planes
 from dydca.lower.targets import Target
 from dydca.program import Graph, where
 
@@ -69,9 +63,8 @@ class StraightLine:
             self.places.setdefault(node, output)
         self._compute(results)
         for node, output in zip(results, outputs, strict=True):
-            if output not in self._values(node):
-                size = prod(output.shape) * output.itemsize
-                self.steps.append(Call(Copy(size), [self._plain(node)], [output]))
+            if (value := self._plain(node)) is not output:  # an input, a constant, or another output's
+                self.steps.append(Call(Copy(prod(output.shape) * output.itemsize), [value], [output]))
 
     def scalar(self, node: Node) -> Value:
         """Computes a predicate."""
@@ -108,7 +101,7 @@ class StraightLine:
             self.held[key] = [value]
         return self.held.setdefault(key, [])
 
-    def _picture(self, node: Node) -> tuple[int, int, int, int]:
+    def _picture(self, node: Node) -> PictureShape:
         return picture(self.facts.shape(node))
 
     # Layouts and the values that have them
@@ -129,7 +122,7 @@ class StraightLine:
         if layout == PLAIN and node in self.places:
             value = self.places[node]
         else:
-            value = Value(node.name, layout.buffer(self._picture(node)), layout=layout)
+            value = Value(node.name, self._picture(node), layout=layout)
         self._values(node).append(value)
         return value
 
@@ -142,14 +135,13 @@ class StraightLine:
         for value in self._values(node):
             if value.layout.block == block and (value.layout.halo == halo or (value.layout.halo > halo and not exact)):
                 return value
-        layout = Layout(block, halo if exact else max(halo, self._padding(node)))
-        value = Value(node.name, layout.buffer(self._picture(node)), layout=layout)
-        self._move(self._values(node)[0], value, self._picture(node))
-        self._values(node).append(value)
+        source = self._values(node)[0]
+        value = self._store(node, Layout(block, halo if exact else max(halo, self._padding(node))))
+        self._move(source, value, self._picture(node))
         return value
 
-    def _move(self, source: Value, target: Value, shape: tuple[int, int, int, int], shuffle: int = 1) -> None:
-        kernel = Move(shape, source.layout, target.layout, shuffle, (), (), self.target.lanes)
+    def _move(self, source: Value, target: Value, shape: PictureShape, shuffle: int = 1) -> None:
+        kernel = Move(Layer(source.layout, shape, target.layout, shape, shuffle), self.target.lanes)
         self.steps.append(Call(kernel, [source], [target]))
 
     # Groups
@@ -166,32 +158,30 @@ class StraightLine:
             group.source, 1 if channels <= FEW_CHANNELS else self.target.lanes, max(attributes.padding)
         )
         operands, readings = self._read(group, self.target.lanes)
-        between = ConvShape(source.layout, self._picture(group.source), stored, shape, self._window(group))
-        choice = self._choose(group, between, 1 if turned else group.shuffle, operands)
+        layer = Conv(
+            *(source.layout, self._picture(group.source), stored, shape),
+            *(1 if turned else group.shuffle, tuple(group.steps), operands, self._window(group)),
+            *(*attributes, shape[1] if self._is_depthwise(group) else 1),
+        )
+        choice = select_kernel(self.target, layer)
         kernel = choice.kernel
         constants = [("weight", kernel.pack_weights(weight)), ("bias", kernel.pack_channels(self._bias(group)))]
         reads: list[Value | Weight] = [source, *(Weight(f"{group.root}_{part}", array) for part, array in constants)]
-        reads += [_operand(reading, kernel.padded_channels, group) for reading in readings]
+        reads += [_operand(reading, kernel, group) for reading in readings]
         result = self._store(group.result, layout)
-        written = Value(f"{group.root}", stored.buffer(shape), layout=stored) if turned else result
+        written = Value(f"{group.root}", shape, layout=stored) if turned else result
         names = tuple(node.name for node in group.nodes)
         self.steps.append(Call(kernel, reads, [written], names, str(choice)))
         if turned:
             self._move(written, result, shape, group.shuffle)
 
-    def _choose(self, group: Group, shape: ConvShape, shuffle: int, operands: tuple[Operand, ...]) -> Choice:
-        attributes, steps = self._attributes(group), tuple(group.steps)
-        if self._is_depthwise(group):
-            return select_depthwise(self.target, shape, attributes, steps, operands)
-        return select_conv(self.target, shape, attributes, shuffle, steps, operands)
-
     def _lower_chain(self, group: Group) -> None:
         source, shape = self._values(group.source)[0], self._picture(group.source)
         operands, readings = self._read(group, source.layout.block)
         layout = self._wanted(group.result, group.shuffle > 1)
-        kernel = Move(shape, source.layout, layout, group.shuffle, tuple(group.steps), operands, self.target.lanes)
-        padded = source.layout.blocks(shape[1]) * source.layout.block
-        reads = [source, *(_operand(reading, padded, group) for reading in readings)]
+        layer = Layer(source.layout, shape, layout, shape, group.shuffle, tuple(group.steps), operands)
+        kernel = Move(layer, self.target.lanes)
+        reads = [source, *(_operand(reading, kernel, group) for reading in readings)]
         names = tuple(node.name for node in group.nodes)
         self.steps.append(Call(kernel, reads, [self._store(group.result, layout)], names))
 
@@ -220,7 +210,7 @@ class StraightLine:
         readings: list[Value | NDArray[np.float32]] = [
             self._laid_out(reading, block, 0) if isinstance(reading, Node) else reading for reading in group.readings
         ]
-        return tuple(Operand(value.layout.halo if isinstance(value, Value) else None) for value in readings), readings
+        return tuple(Operand(value.layout if isinstance(value, Value) else None) for value in readings), readings
 
     # The convolution itself
 
@@ -268,13 +258,9 @@ class StraightLine:
         return _array(tensor) if tensor is not None else np.zeros(self._picture(group.computed)[1], np.float32)
 
 
-def _operand(reading: Value | NDArray[np.float32], channels: int, group: Group) -> Value | Weight:
-    """A tensor operand as it is, a constant per channel padded to whole blocks."""
-    if isinstance(reading, Value):
-        return reading
-    padded = np.zeros(channels, np.float32)
-    padded[: reading.size] = reading
-    return Weight(f"{group.result}_operand", padded)
+def _operand(reading: Value | NDArray[np.float32], kernel: RowKernel, group: Group) -> Value | Weight:
+    """A tensor operand as it is, a constant per channel as the kernel reads it."""
+    return reading if isinstance(reading, Value) else Weight(f"{group.result}_operand", kernel.pack_channels(reading))
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ import platform
 from dataclasses import dataclass
 
 from dydca.errors import BuildError
+from dydca.lower.caches import OF_CPU, SMALLEST, Caches, host_caches
 from dydca.lower.tvm_api import cpu_features as llvm_features
 from dydca.lower.tvm_api import cpu_names, host_cpu, is_cpu
 from dydca.runtime.machine import cpu_features
@@ -24,6 +25,7 @@ class Target:
         lanes: Floats of a vector register.
         registers: Vector registers.
         requires: Processor flags, as /proc/cpuinfo names them, without which the library must not be run.
+        caches: Those of a core.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Target:
     lanes: int
     registers: int
     requires: tuple[str, ...] = ()
+    caches: Caches = SMALLEST
 
     @property
     def llvm(self) -> dict[str, object]:
@@ -57,7 +60,8 @@ class _Family:
         if not needs <= has:
             want = f"one with {', '.join(sorted(needs - has))}, or another target"
             raise BuildError("DYD503", f"{cpu!r} is no processor of the target {name!r}", got=cpu, want=want)
-        return Target(name, self.triple, cpu, self.switches, self.lanes, self.registers, tuple(sorted(has)))
+        caches = host_caches() if name == "host" else OF_CPU.get(cpu, SMALLEST)
+        return Target(name, self.triple, cpu, self.switches, self.lanes, self.registers, tuple(sorted(has)), caches)
 
     def _flags(self, cpu: str) -> set[str]:
         has = llvm_features(self.triple, cpu, self.switches)

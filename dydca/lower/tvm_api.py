@@ -32,11 +32,13 @@ __all__ = [
     "compile_object",
     "cpu_features",
     "cpu_names",
+    "divided",
     "fma",
     "host_cpu",
     "is_cpu",
     "kernel",
     "legalized_nests",
+    "natural",
     "register",
 ]
 
@@ -83,6 +85,19 @@ def register(lanes: int) -> Any:
 def fma(a: Any, b: Any, c: Any, lanes: int) -> Any:
     """``a * b + c``, rounded once."""
     return T.call_llvm_pure_intrin(lane_vector(lanes), "llvm.fma", a, b, c)
+
+
+def natural(x: Any) -> Any:
+    """The integer x, which is not negative, as a number that TVM's simplifier does not look into.
+
+    Where it finds sums of products under a division by a common factor, TVM 0.27 may overflow while it compiles.
+    """
+    return T.bind(T.call_llvm_pure_intrin("int32", "llvm.smax", x, T.int32(0)))
+
+
+def divided(x: Any, divisor: int) -> tuple[Any, Any]:
+    """Quotient and remainder of an integer x that is not negative."""
+    return T.bind(T.truncdiv(x, divisor)), T.bind(T.truncmod(x, divisor))
 
 
 def host_cpu() -> str:

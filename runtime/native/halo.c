@@ -1,17 +1,24 @@
-/* halo.c: convolutions read zeros around a picture; the frame of each plane is written anew after its producer,
- * because the arena's bytes held something else before. */
+/* halo.c: convolutions read zeros around a picture; they are written anew for each picture, because the arena's bytes
+ * held something else before. */
 #include "plan.h"
+#include "platform.h"
 
-static float *zeros(float *place, long count) {
-  for (long i = 0; i < count; i++) place[i] = 0.0f;
-  return place + count;
+static void zero(float *place, long floats) {
+  memset(place, 0, (dydca_size)floats * sizeof(float));
 }
 
-void dydca_zero_halo(float *planes, int count, int height, int width, int halo, int block) {
-  const long side = (long)halo * block, row = (long)(width + 2 * halo) * block;
-  for (int plane = 0; plane < count; plane++) {
-    planes = zeros(planes, row * halo);
-    for (int y = 0; y < height; y++) planes = zeros(zeros(planes, side) + (long)width * block, side);
-    planes = zeros(planes, row * halo);
-  }
+void dydca_border(float *planes, dydca_picture lies, int begin, int end) {
+  const long side = (long)lies.halo * lies.block, inside = (long)lies.width * lies.block, row = inside + 2 * side;
+  if (begin < -lies.halo) begin = -lies.halo;
+  if (end > lies.height + lies.halo) end = lies.height + lies.halo;
+  for (int plane = 0; plane < lies.planes; plane++, planes += row * lies.rows)
+    for (int y = begin; y < end; y++) {
+      float *place = planes + (y + lies.halo) % lies.rows * row;
+      if (y < 0 || y >= lies.height) {
+        zero(place, row);
+      } else {
+        zero(place, side);
+        zero(place + side + inside, side);
+      }
+    }
 }

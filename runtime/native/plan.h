@@ -17,16 +17,25 @@ typedef struct {
   dydca_team *team;
 } dydca_frame;
 
-/* A share of a kernel's work: the units [begin, end) of its extent, e.g. rows of the output. */
+/* A share of a kernel's work: the units [begin, end) of it, e.g. rows of the output. */
 typedef void (*dydca_task)(const dydca_frame *frame, char *scratch, int begin, int end);
 
-/* Runs the task over [0, extent): in one call when alone, else in contiguous shares, one per thread of the team
- * (the share of a thread that is late is run by another), and returns when all are done. Writes of all shares are
- * visible afterwards. A task never calls dydca_each. */
-void dydca_each(const dydca_frame *frame, dydca_task task, int extent);
+/* Runs the task over the units [begin, end): in one call when alone, else in contiguous shares, one per thread of the
+ * team (the share of a thread that is late is run by another), and returns when all are done. Writes of all shares
+ * are visible afterwards. A task never calls dydca_each. */
+void dydca_each(const dydca_frame *frame, dydca_task task, int begin, int end);
 
-/* Zeros the halo around `count` planes of height x width pixels of `block` floats. */
-void dydca_zero_halo(float *planes, int count, int height, int width, int halo, int block);
+/* The same for `count` bands of picture `n` from `band` on, of which only those in [0, bands) exist; a band is `across`
+ * units. */
+void dydca_bands(const dydca_frame *frame, dydca_task task, int bands, int across, int n, int band, int count);
+
+/* Planes of height x width pixels of `block` floats with a halo around; row y lies at y + halo modulo `rows`. */
+typedef struct {
+  int planes, height, width, block, halo, rows;
+} dydca_picture;
+
+/* Zeroes the halo in the rows [begin, end), of which only those in [-halo, height + halo) exist. */
+void dydca_border(float *planes, dydca_picture lies, int begin, int end);
 
 /* In the tables of tensors all but data is set, and bytes is what the shape takes. */
 typedef struct {

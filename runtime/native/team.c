@@ -90,25 +90,34 @@ void dydca_team_call(dydca_team *team, dydca_work work, void *argument) {
 typedef struct {
   const dydca_frame *frame;
   dydca_task task;
-  int extent;
+  int begin, end;
 } shares;
 
 static void run_share(void *argument, int share, int member) {
   const shares *all = argument;
   const dydca_team *team = all->frame->team;
-  const long long extent = all->extent;
-  const int begin = (int)(extent * share / team->members);
-  const int end = (int)(extent * (share + 1) / team->members);
+  const long long extent = all->end - all->begin;
+  const int begin = all->begin + (int)(extent * share / team->members);
+  const int end = all->begin + (int)(extent * (share + 1) / team->members);
   if (begin == end) return;
   all->task(all->frame, member ? team->member[member].scratch : all->frame->scratch, begin, end);
 }
 
-void dydca_each(const dydca_frame *frame, dydca_task task, int extent) {
-  if (extent <= 0) return;
-  if (!frame->team || extent == 1) {
-    task(frame, frame->scratch, 0, extent);
+void dydca_each(const dydca_frame *frame, dydca_task task, int begin, int end) {
+  if (begin >= end) return;
+  if (!frame->team || end - begin == 1) {
+    task(frame, frame->scratch, begin, end);
     return;
   }
-  shares all = {frame, task, extent};
+  shares all = {frame, task, begin, end};
   dydca_team_call(frame->team, run_share, &all);
+}
+
+static int inside(int band, int bands) {
+  return band < 0 ? 0 : band > bands ? bands : band;
+}
+
+void dydca_bands(const dydca_frame *frame, dydca_task task, int bands, int across, int n, int band, int count) {
+  const int begin = inside(band, bands), end = inside(band + count, bands);
+  dydca_each(frame, task, (n * bands + begin) * across, (n * bands + end) * across);
 }

@@ -6,24 +6,21 @@ import ctypes
 import mmap
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dydca.lower.kernels.depthwise import DepthwiseConv
-from dydca.lower.kernels.direct import DirectConv
 from dydca.lower.kernels.epilogue import Operand
 from dydca.lower.kernels.kernel import Kernel, Parameter
-from dydca.lower.kernels.winograd import WinogradConv
+from dydca.lower.kernels.rows import ConvKernel
 from dydca.lower.layout import Layout
 from dydca.lower.linking.toolchain import find_compiler
 from dydca.lower.targets import find_target
 from dydca.lower.tvm_api import compile_object
 
 Array = NDArray[np.float32]
-Conv = DirectConv | WinogradConv | DepthwiseConv
 
 HOST = find_target("host")
 PAGE = mmap.PAGESIZE
@@ -39,38 +36,41 @@ class NativeConv:
         buffers: By parameter name, in the shapes of the parameters.
     """
 
-    def __init__(self, kernel: Conv, weight: Array, bias: Array, *, at_end: bool = True) -> None:
+    def __init__(self, kernel: ConvKernel, weight: Array, bias: Array, *, at_end: bool = True) -> None:
         self.kernel = kernel
         self._function = compile_kernels([kernel])[0]
         self.buffers = {name: guarded(parameter, at_end=at_end) for name, parameter in kernel.parameters().items()}
-        weights = self.buffers["u" if "u" in self.buffers else "w"]
-        weights[...] = kernel.pack_weights(weight)
-        self.buffers["b"].reshape(-1)[:] = kernel.pack_channels(bias)
-        self._pointers = [ctypes.c_void_p(buffer.ctypes.data) for buffer in self.buffers.values()]
+        self.buffers["w"][...] = kernel.pack_weights(weight)
+        self.buffers["b"][...] = kernel.pack_channels(bias)
+        self._pointers = pointers(self.buffers)
 
     def put(self, x: Array, operands: Sequence[Array]) -> None:
         """Lays out the picture and the epilogue's operands."""
-        lay(self.buffers["x"], x, self.kernel.source, self.kernel.padding)
-        for number, (operand, values) in enumerate(zip(self.kernel.operands, operands, strict=True)):
+        layer = self.kernel.layer
+        lay(self.buffers["x"], x, layer.source, layer.padding)
+        for number, (operand, values) in enumerate(zip(layer.operands, operands, strict=True)):
             self._put_operand(self.buffers[f"operand{number}"], operand, values)
 
     def _put_operand(self, buffer: Array, operand: Operand, values: Array) -> None:
-        if operand.halo is None:
-            buffer.reshape(-1)[:] = self.kernel.pack_channels(values)
+        if operand.layout is None:
+            buffer[...] = self.kernel.pack_channels(values)
         else:
-            lay(buffer, values, Layout(self.kernel.lanes, operand.halo), (0, 0))
+            lay(buffer, values, operand.layout, (0, 0))
 
     def run(self, *cuts: int) -> Array:
         """Computes all of y, as [N, O, H, W], in calls of [0, cut), [cut, cut), ..., [cut, extent)."""
         self.buffers["y"].fill(np.nan)
         for begin, end in zip((0, *cuts), (*cuts, self.kernel.extent), strict=True):
             self(begin, end)
-        n, o, h, w = self.kernel.target_shape
-        r = 1 if isinstance(self.kernel, DepthwiseConv) else self.kernel.shuffle
-        return taken(self.buffers["y"], (n, o // r**2, h * r, w * r), self.kernel.target)
+        return taken(self.buffers["y"], self.kernel.layer.stored_shape, self.kernel.layer.target)
 
     def __call__(self, begin: int, end: int) -> None:
         self._function(*self._pointers, begin, end)
+
+
+def pointers(buffers: Mapping[str, Array]) -> list[ctypes.c_void_p]:
+    """The buffers as arguments of a kernel."""
+    return [ctypes.c_void_p(buffer.ctypes.data) for buffer in buffers.values()]
 
 
 def compile_kernels(kernels: Sequence[Kernel]) -> list[ctypes._NamedFuncPointer]:
@@ -103,7 +103,7 @@ def guarded(parameter: Parameter, *, at_end: bool = True) -> Array:
 def lay(buffer: Array, picture: Array, layout: Layout, padding: tuple[int, int]) -> None:
     """Writes [N, C, H, W] into a buffer, zeros into as much of the halo as the padding wants; NaN stays elsewhere."""
     n, c, h, w = picture.shape
-    block, halo = layout
+    block, halo, _ = layout
     whole = np.zeros((n, layout.blocks(c) * block, h, w), np.float32)
     whole[:, :c] = picture
     view = buffer.reshape(n, -1, h + 2 * halo, w + 2 * halo, block)
@@ -116,7 +116,7 @@ def lay(buffer: Array, picture: Array, layout: Layout, padding: tuple[int, int])
 def taken(buffer: Array, shape: tuple[int, ...], layout: Layout) -> Array:
     """The picture [N, C, H, W] in a buffer; its halo must still be NaN."""
     n, c, h, w = shape
-    block, halo = layout
+    block, halo, _ = layout
     view = buffer.reshape(n, -1, h + 2 * halo, w + 2 * halo, block).copy()
     inside = view[:, :, halo : halo + h, halo : halo + w]
     picture = inside.transpose(0, 1, 4, 2, 3).reshape(n, -1, h, w)[:, :c].copy()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dydca.lower.kernels import activations
 from dydca.lower.kernels.epilogue import Step
+from dydca.lower.kernels.layer import Layer
 from dydca.lower.kernels.move import Move
 from dydca.lower.layout import PLAIN
 from tests.lower.native_kernel import Array, compile_kernels
@@ -80,7 +81,8 @@ def computed() -> tuple[Array, dict[tuple[str, int], Array]]:
     """The arguments, and what each activation makes of them with vectors of each width."""
     x = samples()
     cases = [(name, lanes) for name in BOUNDS for lanes in LANES]
-    kernels = [Move((1, 1, 1, LENGTH), PLAIN, PLAIN, 1, (BOUNDS[name].step,), (), lanes) for name, lanes in cases]
+    row = PLAIN, (1, 1, 1, LENGTH)
+    kernels = [Move(Layer(*row, *row, steps=(BOUNDS[name].step,)), lanes) for name, lanes in cases]
     results = {}
     for case, function in zip(cases, compile_kernels(kernels), strict=True):
         results[case] = y = np.empty_like(x)

@@ -11,8 +11,9 @@ import torch.nn.functional as functional
 
 from dydca.lower.kernels.depthwise import DepthwiseConv
 from dydca.lower.kernels.epilogue import Operand, Step
+from dydca.lower.kernels.layer import Conv
 from dydca.lower.layout import Layout
-from dydca.lower.select_kernels import ConvAttributes, ConvShape, select_depthwise
+from dydca.lower.select_kernels import select_kernel
 from dydca.lower.targets import Target
 from tests.lower.native_kernel import HOST, Array, NativeConv
 
@@ -29,20 +30,21 @@ def conv(
     n, c, *size = shape
     spans = [(size[i] + 2 * padding[i] - dilation[i] * (window[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)]
     source = Layout(target.lanes, changed.get("source", max(padding)))
-    between = ConvShape(source, shape, Layout(target.lanes, changed.get("halo", 0)), (n, c, spans[0], spans[1]), window)
-    attributes = ConvAttributes(stride, padding, dilation)
-    choice = select_depthwise(target, between, attributes, changed.get("steps", ()), changed.get("operands", ()))
-    assert isinstance(choice.kernel, DepthwiseConv)
-    return choice.kernel
+    between = source, shape, Layout(target.lanes, changed.get("halo", 0)), (n, c, spans[0], spans[1])
+    epilogue = changed.get("steps", ()), changed.get("operands", ())
+    layer = Conv(*between, 1, *epilogue, window, stride, padding, dilation, c)
+    kernel = select_kernel(target, layer).kernel
+    assert isinstance(kernel, DepthwiseConv)
+    return kernel
 
 
 def ready(kernel: DepthwiseConv, *operands: Array, at_end: bool = True) -> tuple[NativeConv, torch.Tensor]:
     """The compiled kernel with random contents, and the convolution's own result in float64."""
-    c = kernel.source_shape[1]
-    x, weight, bias = torch.rand(kernel.source_shape) - 0.3, torch.randn(c, 1, *kernel.window), torch.randn(c)
+    layer, c = kernel.layer, kernel.layer.source_shape[1]
+    x, weight, bias = torch.rand(layer.source_shape) - 0.3, torch.randn(c, 1, *layer.window), torch.randn(c)
     native = NativeConv(kernel, weight.numpy(), bias.numpy(), at_end=at_end)
     native.put(x.numpy(), operands)
-    sizes = {"stride": kernel.stride, "padding": kernel.padding, "dilation": kernel.dilation}
+    sizes = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
     return native, functional.conv2d(x.double(), weight.double(), bias.double(), groups=c, **sizes)
 
 
@@ -89,7 +91,7 @@ def test_strides_paddings_dilations_and_halos(changed: dict[str, Any], at_end: b
 def test_epilogue(halo: int) -> None:
     residual, slope = torch.randn(2, 20, 9, 10), torch.rand(20)
     steps = (Step("prelu", (), 1), Step("scale", (0.7,)), Step("add", (), 0), Step("clamp_max", (1.5,)))
-    kernel = conv((2, 20, 9, 10), steps=steps, operands=(Operand(halo), Operand(None)), halo=1)
+    kernel = conv((2, 20, 9, 10), steps=steps, operands=(Operand(Layout(HOST.lanes, halo)), Operand(None)), halo=1)
     native, want = ready(kernel, residual.numpy(), slope.numpy())
     want = (functional.prelu(want, slope.double()) * 0.7 + residual.double()).clamp(max=1.5)
     assert_close(native.run(), want)
@@ -110,4 +112,4 @@ def test_register_tiles_fit_the_register_file(lanes: int, registers: int, window
     target = Target("any", "x86_64-linux-gnu", "x86-64-v3", (), lanes, registers)
     kernel = conv((1, 32, 54, 48), window, target)
     assert kernel.tile + kernel.unroll + 1 <= registers
-    assert kernel.window[1] % kernel.unroll == 0
+    assert kernel.layer.window[1] % kernel.unroll == 0

@@ -11,6 +11,7 @@ from torch import nn
 
 import dydca
 from dydca.lower.calls import Call, Calls, Value
+from dydca.lower.kernels.layer import Layer
 from dydca.lower.kernels.move import Move
 from dydca.lower.kernels.nest import LegalizedNest
 from dydca.lower.layout import PLAIN
@@ -36,7 +37,7 @@ def plan_of(model: nn.Module, patches: list[tuple[int, ...]]) -> Plan:
 
 def chain(sizes: list[int], reads: list[int]) -> Calls:
     """Calls that each write a new value and read an earlier one."""
-    kernel = Move((1, 1, 1, 1), PLAIN, PLAIN, 1, (), (), 4)
+    kernel = Move(Layer(PLAIN, (1, 1, 1, 1), PLAIN, (1, 1, 1, 1)), 4)
     values = [Value(f"v{number}", (size,)) for number, size in enumerate(sizes)]
     calls = [
         Call(kernel, [values[back % number]] if number else [], [value])

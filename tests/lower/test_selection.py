@@ -6,18 +6,12 @@ from typing import Any
 
 import pytest
 
+from dydca.lower.cost import kernel_cycles
 from dydca.lower.kernels.direct import DirectConv
+from dydca.lower.kernels.layer import Conv
 from dydca.lower.kernels.winograd import WinogradConv
 from dydca.lower.layout import PLAIN, Layout
-from dydca.lower.select_kernels import (
-    Choice,
-    ConvAttributes,
-    ConvShape,
-    Precision,
-    algorithm,
-    predicted_cycles,
-    select_conv,
-)
+from dydca.lower.select_kernels import Choice, Precision, algorithm, select_kernel
 from dydca.lower.targets import Target
 
 WIDE = Target("x86-64-v4", "x86_64-linux-gnu", "x86-64-v4", (), 16, 32)
@@ -36,11 +30,11 @@ def select(
     """The choice for a 3x3 convolution of padding 1 between blocked layouts."""
     given = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "source": Layout(target.lanes, 1)} | changed
     window = given.get("window", (3, 3))
-    attributes = ConvAttributes(given["stride"], given["padding"], given["dilation"])
-    h, w = size[0] // attributes.stride[0], size[1] // attributes.stride[1]
+    h, w = size[0] // given["stride"][0], size[1] // given["stride"][1]
     stored = given.get("stored", Layout(target.lanes, 1))
-    shape = ConvShape(given["source"], (1, channels[0], *size), stored, (1, channels[1], h, w), window)
-    return select_conv(target, shape, attributes, given.get("shuffle", 1), (), (), precision)
+    between = given["source"], (1, channels[0], *size), stored, (1, channels[1], h, w)
+    how = window, given["stride"], given["padding"], given["dilation"]
+    return select_kernel(target, Conv(*between, given.get("shuffle", 1), (), (), *how), precision)
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
@@ -95,7 +89,7 @@ def test_one_pixel_is_direct() -> None:
 @pytest.mark.parametrize("channels", [(16, 16), (48, 48), (28, 28), (64, 64), (5, 80), (128, 128)])
 def test_one_copy_of_the_weights_serves_all_patches(channels: tuple[int, int], target: Target) -> None:
     kernels = [select(target, size, channels).kernel for size in ((108, 96), (54, 48), (33, 17), (7, 9))]
-    layouts = {(k.m, k.parameters()["u"][0]) for k in kernels if isinstance(k, WinogradConv)}
+    layouts = {(k.m, k.parameters()["w"][0]) for k in kernels if isinstance(k, WinogradConv)}
     assert len(layouts) == len({m for m, _ in layouts})
 
 
@@ -124,6 +118,6 @@ def test_the_reason() -> None:
         "Winograd F(2x2, 3x3)",
         "direct",
     ]
-    assert [cycles for _, cycles in choice.ranking] == sorted(predicted_cycles(kernel) for kernel, _ in choice.ranking)
+    assert [cycles for _, cycles in choice.ranking] == sorted(kernel_cycles(kernel) for kernel, _ in choice.ranking)
     assert str(choice) == "Winograd F(6x6, 3x3), 281 kcycles predicted; Winograd F(4x4, 3x3) 1.22 times as many"
     assert str(select(stride=(2, 2))).startswith("direct, ")

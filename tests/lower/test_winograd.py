@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as functional
 
 from dydca.lower.kernels.epilogue import Operand, Step
+from dydca.lower.kernels.layer import Conv
 from dydca.lower.kernels.winograd import WinogradConv
 from dydca.lower.kernels.winograd_points import transforms
 from dydca.lower.layout import Layout
@@ -32,31 +33,29 @@ def conv(shape: tuple[int, int, int, int], channels: int, m: int, **changed: Any
     padding, lanes = changed.get("padding", (1, 1)), changed.get("lanes", HOST.lanes)
     n, _, h, w = shape
     blocks = -(-channels // lanes)
-    fields: dict[str, Any] = {
-        "source": Layout(lanes, 1),
-        "source_shape": shape,
-        "target": Layout(lanes, 1),
-        "target_shape": (n, channels, h + 2 * padding[0] - 2, w + 2 * padding[1] - 2),
-        "padding": padding,
-        "shuffle": 1,
-        "steps": (),
-        "operands": (),
-        "lanes": lanes,
-        "m": m,
-        "batch": 5,
-        "vectors": max(v for v in (1, 2, 3) if blocks % v == 0),
-        "by_lane": False,
-    }
-    return WinogradConv(**fields | changed)
+    layer = Conv(
+        changed.get("source", Layout(lanes, 1)),
+        shape,
+        changed.get("target", Layout(lanes, 1)),
+        (n, channels, h + 2 * padding[0] - 2, w + 2 * padding[1] - 2),
+        changed.get("shuffle", 1),
+        changed.get("steps", ()),
+        changed.get("operands", ()),
+        padding=padding,
+    )
+    vectors = changed.get("vectors", max(v for v in (1, 2, 3) if blocks % v == 0))
+    how = changed.get("batch", 5), vectors, changed.get("by_lane", False), changed.get("offset", 0)
+    return WinogradConv(layer, lanes, m, *how)
 
 
 def ready(kernel: WinogradConv, *operands: Array, at_end: bool = True) -> tuple[NativeConv, torch.Tensor]:
     """The compiled kernel with random contents, and the convolution's own result in float64."""
-    channels, c = kernel.target_shape[1], kernel.source_shape[1]
-    x, weight, bias = torch.rand(kernel.source_shape) - 0.3, torch.randn(channels, c, 3, 3) / c, torch.randn(channels)
+    layer = kernel.layer
+    channels, c = layer.target_shape[1], layer.source_shape[1]
+    x, weight, bias = torch.rand(layer.source_shape) - 0.3, torch.randn(channels, c, 3, 3) / c, torch.randn(channels)
     native = NativeConv(kernel, weight.numpy(), bias.numpy(), at_end=at_end)
     native.put(x.numpy(), operands)
-    return native, functional.conv2d(x.double(), weight.double(), bias.double(), padding=kernel.padding)
+    return native, functional.conv2d(x.double(), weight.double(), bias.double(), padding=layer.padding)
 
 
 def assert_close(got: Array, want: torch.Tensor, m: int) -> None:
@@ -131,7 +130,7 @@ def test_epilogue(shuffle: int, m: int) -> None:
         Step("leaky_relu", (0.1,)),
         Step("shift", (-0.25,)),
     )
-    changed: dict[str, Any] = {"steps": steps, "operands": (Operand(2), Operand(None))}
+    changed: dict[str, Any] = {"steps": steps, "operands": (Operand(Layout(HOST.lanes, 2)), Operand(None))}
     if shuffle:
         changed |= {"shuffle": shuffle, "target": Layout(1, 0), "vectors": -(-20 // HOST.lanes)}
     native, want = ready(conv((2, 16, 13, 10), 20, m, **changed), residual.numpy(), slope.numpy())
@@ -189,7 +188,7 @@ def test_narrower_vectors(lanes: int, m: int) -> None:
 def test_the_form_by_lanes_gives_the_same_bits(m: int) -> None:
     one, want = ready(conv((1, 20, 13, 11), 32, m, lanes=4))
     other = NativeConv(conv((1, 20, 13, 11), 32, m, lanes=4, by_lane=True), *blank(32, 20))
-    for name in ("x", "u", "b"):
+    for name in ("x", "w", "b"):
         other.buffers[name][...] = one.buffers[name]
     np.testing.assert_array_equal(other.run(), one.run())
     assert_close(other.run(), want, m)

@@ -68,13 +68,13 @@ static int run(const dydca_frame *frame, dydca_task scales, dydca_task shifts, i
 #else
 #if defined FIXTURE_VARIES || defined FIXTURE_BROKEN
   if (*(const element *)frame->inputs[0].data < 0) {
-    dydca_each(frame, scales, 1);
-    dydca_each(frame, shifts, 1);
+    dydca_each(frame, scales, 0, 1);
+    dydca_each(frame, shifts, 0, 1);
     return 1;
   }
 #endif
-  dydca_each(frame, scales, rows);
-  dydca_each(frame, shifts, rows);
+  dydca_each(frame, scales, 0, rows);
+  dydca_each(frame, shifts, 0, rows);
   return 0;
 #endif
 }

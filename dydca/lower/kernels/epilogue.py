@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from dydca.lower.kernels import activations
 from dydca.lower.kernels.activations import splat
+from dydca.lower.layout import Layout
 from dydca.lower.tvm_api import T
 
 Load = Callable[[int], Any]
@@ -36,9 +37,9 @@ class Step(NamedTuple):
 
 
 class Operand(NamedTuple):
-    """A tensor read by a step: one value per channel (`halo` is None) or one per element, in a layout of this halo."""
+    """What a step reads: a picture of the value's shape in this layout, or one value per channel if it has none."""
 
-    halo: int | None
+    layout: Layout | None
 
 
 def _slope(v: Any, slope: Any, lanes: int) -> Any:

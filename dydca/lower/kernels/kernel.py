@@ -6,9 +6,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import prod
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dydca.lower.tvm_api import PrimFunc
 
 ALIGNED = 64
@@ -25,11 +22,21 @@ class Parameter(tuple[tuple[int, ...], int]):
         return prod(self[0])
 
 
+def aligned(*shape: int) -> Parameter:
+    """A buffer of the arena or of the weights."""
+    return Parameter((shape, ALIGNED))
+
+
+def callers(*shape: int) -> Parameter:
+    """A buffer that may be a caller's own tensor."""
+    return Parameter((shape, UNALIGNED))
+
+
 @dataclass(frozen=True)
 class Kernel(ABC):
     """One native function. Equality of all fields means the same machine code.
 
-    A kernel's work is cut into `extent` units of equal cost (rows, mostly); a call computes [begin, end) of them.
+    A kernel's work is cut into `extent` units of about equal cost; a call computes [begin, end) of them.
     """
 
     @property
@@ -59,29 +66,3 @@ class Kernel(ABC):
     def stem(self) -> str:
         """The template's name in C."""
         return "".join(f"_{c.lower()}" if c.isupper() else c for c in type(self).__name__).lstrip("_")
-
-
-@dataclass(frozen=True)
-class ConvKernel(Kernel):
-    """A convolution with one constant per output channel and operand, e.g. the bias, packed by whole vectors."""
-
-    @property
-    @abstractmethod
-    def padded_channels(self) -> int:
-        """Output channels computed, those beyond the network's own included."""
-
-    def pack_channels(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """One value per output channel, zeros beyond the last."""
-        whole = np.zeros(self.padded_channels, np.float32)
-        whole[: values.size] = values.reshape(-1)
-        return whole
-
-
-def aligned(*shape: int) -> Parameter:
-    """A buffer of the arena or of the weights."""
-    return Parameter((shape, ALIGNED))
-
-
-def callers(*shape: int) -> Parameter:
-    """A buffer that may be a caller's own tensor."""
-    return Parameter((shape, UNALIGNED))

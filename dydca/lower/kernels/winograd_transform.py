@@ -55,11 +55,21 @@ def transform_output(m: int, x: Sequence[Any], bias: Any | None, on: Arithmetic)
 
 
 def _combine(terms: Terms, on: Arithmetic) -> Any:
-    """The sum of coefficient times vector, beginning with a coefficient of 1 if there is one."""
-    (first, start), *rest = sorted(((c, x) for c, x in terms if c), key=lambda term: term[0] != 1)
-    total = start if first == 1 else on.scale(first, start)
-    for coefficient, x in rest:
-        total = on.add(total, coefficient, x)
+    """The sum of coefficient times vector: what has the same coefficient but for its sign is added up first."""
+    by_size: dict[Fraction, list[tuple[Fraction, Any]]] = {}
+    for coefficient, x in terms:
+        if coefficient:
+            by_size.setdefault(abs(coefficient), []).append((coefficient, x))
+    parts = []
+    for size in sorted(by_size, key=lambda size: size != 1):
+        (factor, part), *others = sorted(by_size[size], key=lambda term: term[0] < 0)
+        for other, x in others:
+            part = on.add(part, other / factor, x)
+        parts.append((factor, part))
+    (factor, part), *others = parts
+    total = part if factor == 1 else on.scale(factor, part)
+    for factor, part in others:
+        total = on.add(total, factor, part)
     return total
 
 
