@@ -86,8 +86,8 @@ class Enlarger:
         needs = needs_of(self.model, self.facts, size)
         tiles = lay_tiles(size, int(self.memory_mib * 2**20 / needs.bytes_per_pixel), needs.reach)
         if tiles is None:
-            least = (least_pixels(needs.reach) or size[0] * size[1]) * needs.bytes_per_pixel / 2**20
-            got, want = f"{self.memory_mib:g} MiB", f"{least:.0f} MiB"
+            least = least_pixels(size, needs.reach) * needs.bytes_per_pixel / 2**20
+            got, want = f"{self.memory_mib:g} MiB", f"{least:.2g} MiB or more"
             raise ContentError("DYD833", "the memory is not enough for the smallest tile", got=got, want=want)
         return tiles
 

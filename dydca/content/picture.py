@@ -63,6 +63,7 @@ def read_picture(path: Path) -> Picture:
     image, operations = pillow("Image"), pillow("ImageOps")
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of faults beside the pixels, as in EXIF
             warnings.simplefilter("error", image.DecompressionBombWarning)
             with image.open(path) as opened:
                 return _picture(operations.exif_transpose(opened), path)

@@ -8,20 +8,21 @@ from math import ceil, lcm
 
 import torch
 from torch import nn
+from torch.fx import Node
 
 from dydca.analysis.cost import memory
 from dydca.capture import capture
 from dydca.content.tiles import Reach
 from dydca.models.registry import Facts
 from dydca.passes import Variant, default_passes, run_passes
-from dydca.program import Program, op_name
+from dydca.program import Program, arguments, op_name
 from dydca.shapes import Patch
 
 GRID = 12
 """The grid of every kernel divides it: Winograd writes 2x2, 4x4 or 6x6 outputs at a time, the others single ones."""
 LARGEST_TILE = 6
-PROBES = (64, 128, 256)
-LONGEST_PERIOD = 16
+PROBES = (128, 256)
+LONGEST_PERIOD = 8
 """Of a network whose pixels see differently far by their place, as behind a pixel unshuffle or in windows."""
 
 
@@ -61,8 +62,7 @@ def needs_of(model: nn.Module, facts: Facts, picture: tuple[int, int]) -> Needs:
         if len(program.routes) == 1 and not program.routes[0].decisions and _takes(program, whole):
             halo, period = _seen(variants[0])
             if halo is not None:
-                coarseness = _coarseness(variants[0])
-                return Needs(Reach(halo + _slack(variants[0]), lcm(GRID * coarseness, period)), found)
+                return Needs(Reach(halo + _slack(variants[0]), _step(variants[0], period)), found)
     return Needs(Reach(None, 1), found)
 
 
@@ -110,20 +110,26 @@ def _extent(variant: Variant, place: int) -> tuple[float, float] | None:
 
 
 def _slack(variant: Variant) -> int:
-    """What the grids of convolutions on one path add to the halo: each is felt up to its next multiples."""
-    slack: dict[object, int] = {}
+    """What the grids of convolutions on one path add to the halo: each is felt up to the borders of its tile."""
+    slack: dict[Node, int] = {}
     for node in variant.graph:
-        own = ceil((LARGEST_TILE - 1) * _shrunk(variant, node)) if "conv" in op_name(node) else 0
+        own = (LARGEST_TILE - 1) * _coarseness(variant, node) if _has_grid(variant, node) else 0
         slack[node] = own + max((slack[operand] for operand in node.all_input_nodes), default=0)
     return max(slack.values())
 
 
-def _coarseness(variant: Variant) -> int:
-    return max(ceil(_shrunk(variant, node)) for node in variant.graph)
+def _step(variant: Variant, period: int) -> int:
+    return lcm(period, *(GRID * _coarseness(variant, node) for node in variant.graph if _has_grid(variant, node)))
 
 
-def _shrunk(variant: Variant, node: object) -> float:
-    """How many pixels of the input one row of a node's value stands for."""
-    fact = variant.facts[node] if getattr(node, "op", "") == "call_function" else None  # type: ignore[index]
-    shape = fact.shape if fact is not None and fact.dtype is not None else ()
-    return max(1.0, variant.patch[0][2] / shape[2]) if len(shape) == 4 and shape[2] > 1 else 1.0
+def _has_grid(variant: Variant, node: Node) -> bool:
+    """Whether a kernel may write several outputs at once: of convolutions, not the pointwise and depthwise ones."""
+    if "conv" not in op_name(node):
+        return False
+    _, channels, *window = variant.facts.shape(node.all_input_nodes[1])
+    return max(window) > 1 and (channels > 1 or arguments(node)["groups"] == 1)
+
+
+def _coarseness(variant: Variant, node: Node) -> int:
+    """How many rows of the input one row of a convolution's result stands for, 1 for less than one."""
+    return max(1, ceil(variant.patch[0][2] / variant.facts.shape(node)[2]))

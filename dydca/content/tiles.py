@@ -9,6 +9,7 @@ lies further inside; at the picture's borders, where the network itself pads, th
 from __future__ import annotations
 
 from itertools import product
+from math import isqrt
 from typing import NamedTuple
 
 
@@ -82,7 +83,7 @@ def spans(length: int, tile: int, reach: Reach) -> list[Span]:
 
 
 def lay_tiles(picture: tuple[int, int], pixels: int, reach: Reach) -> list[Tile] | None:
-    """Cut a picture into tiles of at most `pixels` pixels: strips of full width if they are high enough, else blocks.
+    """Cut a picture into tiles of at most `pixels` pixels: across its longer side if that is enough, else in blocks.
 
     Args:
         picture: Height and width.
@@ -97,19 +98,26 @@ def lay_tiles(picture: tuple[int, int], pixels: int, reach: Reach) -> list[Tile]
         return [Tile(Span(0, height, 0, height), Span(0, width, 0, width))]
     if reach.halo is None:
         return None
-    least = 4 * _up(max(reach.halo, 1), reach.step)  # at least half of a tile is then kept
-    rows = _down(pixels // width, reach.step)
-    columns = width
-    if rows < least:
-        rows = columns = _down(int(pixels**0.5), reach.step)
-    if rows < least:
+    long = _down(pixels // min(picture), reach.step)
+    rows, columns = (height, long) if width > height else (long, width)
+    if long < _least(reach):
+        rows = columns = long = _down(isqrt(pixels), reach.step)
+    if long < _least(reach):
         return None
     return [Tile(*pair) for pair in product(spans(height, rows, reach), spans(width, columns, reach))]
 
 
-def least_pixels(reach: Reach) -> int | None:
-    """The smallest tile that `lay_tiles` can use; None if it must be the whole picture."""
-    return None if reach.halo is None else (4 * _up(max(reach.halo, 1), reach.step)) ** 2
+def least_pixels(picture: tuple[int, int], reach: Reach) -> int:
+    """The pixels of the smallest tile that `lay_tiles` can use."""
+    if reach.halo is None:
+        return picture[0] * picture[1]
+    return _least(reach) * min(*picture, _least(reach))
+
+
+def _least(reach: Reach) -> int:
+    """A side of which at least half is kept."""
+    assert reach.halo is not None
+    return 4 * _up(max(reach.halo, 1), reach.step)
 
 
 def _up(value: int, step: int) -> int:

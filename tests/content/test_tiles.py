@@ -48,7 +48,7 @@ def test_tiles_fit_into_the_memory(height: int, width: int, pixels: int, halo: i
         assert tiles is not None
         assert len(tiles) == 1
     elif tiles is None:
-        assert halo is None or pixels < least_pixels(reach)  # type: ignore[operator]
+        assert halo is None or pixels < least_pixels((height, width), reach)
     else:
         assert max(tile.size[0] * tile.size[1] for tile in tiles) <= pixels
         assert len({tile.size for tile in tiles}) <= 4
