@@ -21,10 +21,9 @@ from typing import Any
 import dydca.models
 from bench.machine import describe_machine
 from bench.zoo.check import attempt
+from bench.zoo.verdict import is_faulty
 
 RESULTS = Path(__file__).parent.parent / "results" / "zoo.json"
-TOLERANCE = 1e-4
-"""Of the largest value of an output."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,14 +53,6 @@ def measured(name: str, scale: int, seconds: float) -> dict[str, Any]:
             return pool.submit(attempt, name, scale, seconds).result()
         except BrokenProcessPool:
             return {"failed": "the process died"}
-
-
-def is_faulty(figures: dict[str, Any]) -> bool:
-    """Whether a network is refused, differs from eager, or has a route that was not compared."""
-    if "failed" in figures:
-        return True
-    patches = figures["patches"].values()
-    return any(not patch["error"] <= TOLERANCE or patch["compared"] < patch["routes"] for patch in patches)
 
 
 def _verdict(figures: dict[str, Any]) -> str:
