@@ -100,7 +100,7 @@ def check(entry: Entry, seconds: float) -> dict[str, Any]:
             planned = _planned(report, network, list(shape.values()))
             figures = PatchFigures(**planned, compared=len(inputs), error=error, eager_ms=eager, dydca_ms=ours)
             patches["x".join(map(str, size))] = asdict(figures)
-    return {"library_kib": report["library_bytes"] / 1024, "compile_s": compiled, "patches": patches}
+    return {"library_kib": report["builds"][0]["library_bytes"] / 1024, "compile_s": compiled, "patches": patches}
 
 
 def _report(network: Network) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def _planned(report: dict[str, Any], network: Network, shape: Sequence[Sequence[
     declared: list[dict[str, Any]] = network.manifest["patches"]  # type: ignore[assignment]
     wanted = list(map(list, shape))
     number = next(number for number, patch in enumerate(declared) if patch["inputs"] == wanted)
-    program = report["programs"][number]
+    program = report["builds"][0]["programs"][number]
     kernels = program["kernels"]
     nests = (node for kernel in kernels if kernel["kernel"] == "legalized_nest" for node in set(kernel["nodes"]))
     patches = [patch for route in report["analysis"]["routes"] for patch in route["patches"]]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from dydca.commands import Commands
 from dydca.errors import FileError, UsageError
@@ -15,8 +13,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from dydca.models import Facts
-
-T = TypeVar("T")
 
 
 def add_to(commands: Commands) -> None:
@@ -41,6 +37,7 @@ def _mebibytes(text: str) -> float:
 
 def _run(options: argparse.Namespace) -> None:
     from dydca.content.picture import format_for, read_picture, write_picture
+    from dydca.content.terminal import progress_bar
 
     format_for(options.output)  # what can fail before the work fails before it
     if not options.output.absolute().parent.is_dir():
@@ -50,8 +47,9 @@ def _run(options: argparse.Namespace) -> None:
 
     from dydca.content.enlarge import Enlarger
 
-    enlarger = Enlarger(model, facts, options.memory, options.threads, _with_progress)
-    write_picture(options.output, enlarger(picture))
+    with progress_bar("Upscaling") as bar:
+        enlarged = Enlarger(model, facts, options.memory, options.threads, bar)(picture)
+    write_picture(options.output, enlarged)
 
 
 def _network(name: str, scale: int | None, weights: Path | None) -> tuple[nn.Module, Facts]:
@@ -79,13 +77,3 @@ def _network(name: str, scale: int | None, weights: Path | None) -> tuple[nn.Mod
         raise FileError("DYD702", "these are no weights of the network", where=str(weights), got=str(error)) from error
     except ImportError as error:
         raise UsageError("DYD902", "weights need safetensors", fix="pip install 'dydca[content]'") from error
-
-
-def _with_progress(tiles: Sequence[T]) -> Iterable[T]:
-    """Shows on stderr how far it got, where rich is installed and stderr is a terminal."""
-    try:
-        from rich.console import Console
-        from rich.progress import track
-    except ImportError:
-        return tiles
-    return track(tiles, "Upscaling", console=Console(stderr=True), disable=not sys.stderr.isatty())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,12 +11,16 @@ from torch import nn
 
 from dydca.api import compile
 from dydca.content.picture import MOST_PIXELS, Levels, Picture, pillow
+from dydca.content.pixels import Planes
 from dydca.content.reach import needs_of
+from dydca.content.terminal import Bar
 from dydca.content.tiles import Tile, lay_tiles, least_pixels
 from dydca.errors import ContentError
 from dydca.models.registry import Facts
 
-Planes = NDArray[np.float32]
+
+def _unseen(done: int, total: int | None, note: str) -> None:
+    """No bar."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,14 @@ class Enlarger:
         facts: Its record.
         memory_mib: For activations; pictures that need more are cut into tiles.
         threads: As of `dydca.compile`.
-        track: Hands the tiles on and shows how far it got.
+        bar: Shows how far it got, in tiles.
     """
 
     model: nn.Module
     facts: Facts
     memory_mib: float = 1024
     threads: int | None = None
-    track: Callable[[Sequence[Tile]], Iterable[Tile]] = iter
+    bar: Bar = _unseen
 
     def __call__(self, picture: Picture) -> Picture:
         """The picture ``facts.scale`` times as large, of the same kind.
@@ -76,10 +79,11 @@ class Enlarger:
         shapes = [self.facts.shapes(*size) for size in dict.fromkeys(tile.size for tile in tiles)]
         result = np.empty((padded.shape[0] * scale, padded.shape[1] * scale, channels), colours.dtype)
         with compile(self.model, shapes, threads=self.threads) as network:
-            for tile in self.track(tiles):
+            for done, tile in enumerate(tiles, start=1):
                 output = network(*_inputs(padded[tile.given], self.facts))
                 planes = (output[0] if isinstance(output, tuple) else output)[0].transpose(1, 2, 0)
                 result[tile.kept(scale)] = _quantised(planes[tile.inside(scale)], self.facts, result)
+                self.bar(done, len(tiles), "")
         return result[: height * scale, : width * scale]
 
     def _tiles(self, size: tuple[int, int]) -> list[Tile]:

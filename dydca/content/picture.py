@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dydca.content.files import write_whole
 from dydca.errors import ContentError, FileError, UsageError
 
 Levels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
@@ -130,18 +130,13 @@ def write_picture(path: Path, picture: Picture) -> None:
     if picture.alpha is not None:
         drawn.putalpha(image.fromarray(picture.alpha))
     options = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        drawn.save(partial, format=kind, icc_profile=picture.profile, **options)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        if error.errno is None:
-            got, want = f"{drawn.mode} in {kind}", "a format that holds it, such as .png"
-            raise ContentError(
-                "DYD832", "the format cannot hold the picture", where=str(path), got=got, want=want
-            ) from error
-        raise FileError("DYD705", "cannot write a picture", where=str(path), got=error.strerror) from error
+        write_whole(path, lambda partial: drawn.save(partial, format=kind, icc_profile=picture.profile, **options))
+    except FileError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno is None:  # it is Pillow that refuses
+            got, what = f"{drawn.mode} in {kind}", "the format cannot hold the picture"
+            raise ContentError("DYD832", what, where=str(path), got=got) from error
+        raise
 
 
 def pillow(module: str) -> Any:

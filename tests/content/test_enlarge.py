@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from dydca import cli
 from dydca.content.enlarge import Enlarger
 from dydca.content.picture import Picture, read_picture
 from dydca.content.reach import needs_of
-from dydca.content.tiles import Tile, least_pixels
+from dydca.content.tiles import least_pixels
 from dydca.errors import DydcaError
 from dydca.models.registry import Facts
 
@@ -38,7 +37,8 @@ def eager(model: nn.Module, facts: Facts, given: Picture) -> np.ndarray[tuple[in
     with torch.no_grad():
         y = model(x)
     y = y[0] if isinstance(y, tuple) else y
-    return y[0].permute(1, 2, 0).double().numpy() * (255 / top)
+    values: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = y[0].permute(1, 2, 0).double().numpy()
+    return values * (255 / top)
 
 
 @pytest.mark.slow
@@ -47,17 +47,12 @@ def eager(model: nn.Module, facts: Facts, given: Picture) -> np.ndarray[tuple[in
 )
 def test_tiles_are_the_picture_in_one_piece_bit_for_bit(name: str, scale: int, width: int) -> None:
     model, facts = network(name, scale)
-    given, used = picture(21, width), list[Tile]()
-
-    def track(tiles: Sequence[Tile]) -> Sequence[Tile]:
-        used.extend(tiles)
-        return tiles
-
+    given, counted = picture(21, width), list[int]()
     needs = needs_of(model, facts, (22, width))
     least = least_pixels((22, width), needs.reach) * needs.bytes_per_pixel / 2**20
     whole = Enlarger(model, facts, threads=1)(given)
-    cut = Enlarger(model, facts, least, threads=1, track=track)(given)
-    assert len(used) > 2
+    cut = Enlarger(model, facts, least, threads=1, bar=lambda done, *_: counted.append(done))(given)
+    assert len(counted) > 2
     np.testing.assert_array_equal(cut.colours, whole.colours)
     assert np.abs(np.clip(eager(model, facts, given), 0, 255) - whole.colours).max() <= 0.51
     with pytest.raises(DydcaError, match="DYD833"):
@@ -77,7 +72,7 @@ def test_every_kind_of_picture_is_enlarged_in_its_kind() -> None:
     assert deep.alpha is not None
     want = Image.fromarray(alpha).resize((22, 18), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(deep.alpha, np.asarray(want))
-    repeated = Picture(np.repeat(colours.colours[..., :1], 3, axis=2))
+    repeated = Picture(np.tile(colours.colours[..., :1].astype(np.uint8), (1, 1, 3)))
     mean = np.clip(eager(model, facts, repeated).mean(2) * 257, 0, 65535)
     assert np.abs(mean - deep.colours[..., 0]).max() <= 0.6
 
@@ -105,7 +100,7 @@ def test_a_recurrent_network_begins_a_sequence() -> None:
 
 def test_an_absurd_result_is_refused_before_any_work() -> None:
     model, facts = network("bicubic", 4)
-    huge = Picture(np.broadcast_to(np.uint8(0), (5000, 5000, 3)))
+    huge = Picture(np.zeros((5000, 5000, 3), np.uint8))
     with pytest.raises(DydcaError, match="DYD830"):
         Enlarger(model, facts)(huge)
 
