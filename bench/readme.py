@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.peers import tables
+from bench.zoo import quality
 from bench.zoo import table as zoo
 
 RESULTS = Path(__file__).parent / "results"
@@ -50,7 +51,11 @@ Table = Callable[[dict[str, Any]], str]
 TABLES: dict[str, dict[str, tuple[str, Table]]] = {
     "README.md": {"main_job": ("main_job", main_job), "peers": ("peers", tables.summary)},
     "docs/peers.md": {name: ("peers", getattr(tables, name)) for name in ("matrix", "streams", "memory", "versions")},
-    "docs/zoo.md": {"networks": ("zoo", zoo.networks), "faults": ("zoo", zoo.faults)},
+    "docs/zoo.md": {
+        "networks": ("zoo", zoo.networks),
+        "faults": ("zoo", zoo.faults),
+        "quality": ("quality", quality.table),
+    },
 }
 """For each document its marks: the results a table is made from, and how."""
 
