@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from dydca.models import WDSR, Block, WeightNormConv2d
+from dydca.models import WDSR, Block, WeightNormConv2d, ecb
 
 
 class FoldedWDSR(nn.Module):
@@ -41,3 +44,22 @@ def _folded(layer: nn.Module) -> nn.Module:
     plain.weight = nn.Parameter(torch._weight_norm(layer.weight_v, layer.weight_g, 0).detach())
     plain.bias = layer.bias
     return plain
+
+
+class PaddedFrames(nn.Module):
+    """A network whose blocks pad with a bias, by one padding in place of writes to the four borders of a copy."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Whatever the network computes."""
+        with mock.patch.object(ecb, "pad_with_bias", _pad_at_once):
+            picture: Tensor = self.network(x)
+        return picture
+
+
+def _pad_at_once(x: Tensor, bias: Tensor) -> Tensor:
+    shaped = bias.view(1, -1, 1, 1)
+    return functional.pad(x - shaped, (1, 1, 1, 1)) + shaped

@@ -27,7 +27,7 @@ def prepare(case: Case, folder: Path) -> None:
     example = tuple(inputs[-1])
     dims = {2: Dim("height", min=8, max=256), 3: Dim("width", min=8, max=256)}
     shapes = [dims] * len(example) if case.stream else None
-    torch.export.save(torch.export.export(model, example, dynamic_shapes=shapes), folder / EXPORTED)
+    torch.export.save(torch.export.export(case.build_exported(), example, dynamic_shapes=shapes), folder / EXPORTED)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is deprecated, and what ncnn's converter reads
         torch.jit.trace(case.build_traced(), example).save(str(folder / TRACED))  # type: ignore[no-untyped-call]
