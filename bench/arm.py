@@ -22,14 +22,14 @@ HAS_GLIBC = shutil.which("aarch64-linux-gnu-gcc") is not None and SYSROOT.is_dir
 
 
 def program(network: CompiledNetwork, folder: Path, cpu: str = "max") -> Emulated:
-    """The network's ``dydca-run``; exported for android-aarch64 it is linked with musl."""
-    network.export(folder / "net")
+    """The network's ``dydca-run``, which is linked with musl for Android, too; the folder serves this network alone."""
+    _export(network, folder)
     return Emulated(["qemu-aarch64", "-cpu", cpu, str(folder / "net" / "dydca-run")], folder)
 
 
 def library(network: CompiledNetwork, folder: Path, cpu: str = "max") -> Emulated:
     """The Android library, opened by a program of glibc, whose libraries stand under the names of bionic's."""
-    network.export(folder / "net")
+    _export(network, folder)
     bionic = folder / "bionic"
     bionic.mkdir(exist_ok=True)
     for name, real in (("libc.so", "libc.so.6"), ("libm.so", "libm.so.6"), ("libdl.so", "libdl.so.2")):
@@ -38,6 +38,11 @@ def library(network: CompiledNetwork, folder: Path, cpu: str = "max") -> Emulate
         link.symlink_to(SYSROOT / "lib" / real)
     emulator = ["qemu-aarch64", "-cpu", cpu, "-L", str(SYSROOT), "-E", f"LD_LIBRARY_PATH={bionic}"]
     return Emulated([*emulator, str(loader()), str(folder / "net" / "libnet.so")], folder)
+
+
+def _export(network: CompiledNetwork, folder: Path) -> None:
+    if not (folder / "net").exists():
+        network.export(folder / "net")
 
 
 @functools.cache

@@ -100,14 +100,14 @@ class Source:
             LoweringError, BuildError: see `dydca.errors`.
         """
         calls = [lower(variants, _name(patch, variants), target) for patch, variants in self.by_patch.items()]
-        built = self._link(calls, target, target)
+        built = self._link(calls, target)
         built.checked = self._check(built)
         return built
 
-    def _link(self, calls: list[Calls], target: Target, processor: Target) -> Build:
-        """Calls lowered for one target as code for a processor, mostly the same."""
-        manifest = self._manifest(calls, processor)
-        parts = compile_kernels(write_plan(calls, manifest), processor)
+    def _link(self, calls: list[Calls], target: Target) -> Build:
+        """Calls as code for a target, which need not be the one they were lowered for."""
+        manifest = self._manifest(calls, target)
+        parts = compile_kernels(write_plan(calls, manifest), target)
         return Build(target, calls, manifest, parts, link_library(parts))
 
     def _check(self, built: Build) -> str:
@@ -118,7 +118,7 @@ class Source:
             check_emulated(built.parts, emulator, self.module, built.calls)
             return f"run by {emulator[0]}"
         else:
-            runs = self._link(built.calls, here, here)
+            runs = self._link(built.calls, here)
             how = "the same plan was compiled for this machine and run here; it has not run on its own"
         with runs.network(threads=1) as network:
             check(network, self.module, built.calls)

@@ -79,7 +79,7 @@ def link_program(parts: Parts, source: Path = PROGRAM) -> bytes:
     """The network with a ``main``, as an executable that needs no other file where the tool chain can make one.
 
     Raises:
-        BuildError: DYD501 a tool failed, DYD504 there is none.
+        BuildError: DYD501 a tool failed, DYD502 or DYD504 there is none.
     """
     toolchain = find_toolchain(parts.target)
     with tempfile.TemporaryDirectory(prefix="dydca-") as temporary:

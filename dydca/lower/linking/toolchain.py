@@ -30,15 +30,15 @@ class Toolchain:
     Attributes:
         name: For reports.
         compiler: A C compiler with its options for the platform.
+        program: A C compiler that links programs.
         linker: A bare linker for libraries, where the compiler has no C library of the platform to link with.
-        program: A C compiler that links programs; None where there is none.
         static: Whether programs contain their C library.
     """
 
     name: str
     compiler: tuple[str, ...]
+    program: tuple[str, ...]
     linker: tuple[str, ...] | None = None
-    program: tuple[str, ...] | None = None
     static: bool = False
 
     def compile(self, sources: Sequence[Path], folder: Path, *options: str) -> list[Path]:
@@ -68,13 +68,11 @@ class Toolchain:
             run([*self.compiler, "-shared", *passed, "-o", str(library), *inputs, "-lpthread", "-lm"], library.parent)
 
     def link_program(self, sources: Sequence[Path], objects: Sequence[Path], program: Path, *options: str) -> None:
-        """An executable; without a C library of its own only where `static` says so.
+        """An executable.
 
         Raises:
-            BuildError: DYD501, the linker refuses; DYD504, no tool chain can.
+            BuildError: DYD501, the linker refuses.
         """
-        if self.program is None:
-            raise missing("a program for this target")
         how = ("-static",) if self.static else ()
         inputs = [*map(str, sources), *map(str, objects)]
         run(
@@ -95,30 +93,31 @@ def find_toolchain(target: Target) -> Toolchain:
         return _android(arch)
     if libc == "gnu" and arch == platform.machine():
         compiler = find_compiler()
-        return Toolchain(Path(compiler).name, (compiler,), program=(compiler,))
+        return Toolchain(Path(compiler).name, (compiler,), (compiler,))
     if libc == "gnu" and (cross := shutil.which(f"{target.triple}-gcc")):
-        return Toolchain(Path(cross).name, (cross,), program=(cross,), static=True)
+        return Toolchain(Path(cross).name, (cross,), (cross,), static=True)
     if libc == "musl":
-        return Toolchain("zig", _zig("cc", target.triple), _zig("ld.lld"), _zig("cc", target.triple), static=True)
+        driver = _zig("cc", target.triple)
+        return Toolchain("zig", driver, driver, _zig("ld.lld"), static=True)
     compiler_of = _zig("cc", f"{target.triple}.2.28")  # the C library of Debian 10, and of all that is younger
-    return Toolchain("zig", compiler_of, program=_zig("cc", f"{arch}-linux-musl"), static=True)
+    return Toolchain("zig", compiler_of, _zig("cc", f"{arch}-linux-musl"), static=True)
 
 
 def _android(arch: str) -> Toolchain:
     if named := os.environ.get("TVM_NDK_CC"):
         if not shutil.which(named):
             raise BuildError("DYD505", "TVM_NDK_CC names no compiler", got=named)
-        return Toolchain("NDK", (named,), program=(named,))
+        return Toolchain("NDK", (named,), (named,))
     for variable in ("ANDROID_NDK_HOME", "ANDROID_NDK_ROOT"):
         if root := os.environ.get(variable):
             compiler = f"toolchains/llvm/prebuilt/*/bin/{arch}-linux-android{_ANDROID_API}-clang"
             found = sorted(Path(root).glob(compiler))
             if not found:
                 raise BuildError("DYD505", f"{variable} names no NDK with a compiler", got=root, want=compiler)
-            return Toolchain("NDK", (str(found[0]),), program=(str(found[0]),))
+            return Toolchain("NDK", (str(found[0]),), (str(found[0]),))
     # For Android itself zig calls atomics from a library that is not there; register x18 belongs to the system.
     compiler_of = (*_zig("cc", f"{arch}-linux-musl"), "-ffixed-x18")
-    return Toolchain("zig", compiler_of, _zig("ld.lld"), _zig("cc", f"{arch}-linux-musl"), static=True)
+    return Toolchain("zig", compiler_of, _zig("cc", f"{arch}-linux-musl"), _zig("ld.lld"), static=True)
 
 
 def _zig(tool: str, triple: str = "") -> tuple[str, ...]:
