@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dydca.errors import PassError
 from dydca.passes.base import Pass
 from dydca.passes.running.order import check_order
-from dydca.passes.running.proof import Execution, StructureProof
+from dydca.passes.running.proof import Execution, StructureProof, seeded_inputs
 from dydca.passes.running.report import Difference
 from dydca.passes.running.rewriting import Rewriting
 from dydca.passes.running.subject import Subject
@@ -56,7 +56,10 @@ def find_culprit(program: Program, passes: Sequence[Pass], tolerance: float) -> 
         PassError: DYD301, the order is not possible.
     """
     check_order(passes)
-    captured = {(route.name, patch): Execution(program, route.graph.copy(), patch) for route, patch in program.patches}
+    captured = {
+        (route.name, patch): Execution(route.graph.copy(), seeded_inputs(program, patch))
+        for route, patch in program.patches
+    }
     subjects = [Subject(program, route) for route in program.routes]
     apart = False
     for step, pass_ in enumerate(passes, start=1):
@@ -91,7 +94,7 @@ class _Suspect:
         blame = f"{self.pass_.name} on {self.subject.label}"
         structure.check(self.subject, blame)
         for captured in self.captured:
-            now = Execution(self.subject.program, self.subject.graph, captured.patch)
+            now = Execution(self.subject.graph, captured.inputs)
             for moved in captured.moved(now, blame, self.tolerance):
                 if not moved.holds:
                     return moved

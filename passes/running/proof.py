@@ -71,16 +71,20 @@ def check_form(subject: Subject, blame: str) -> None:
 
 
 class Execution:
-    """What a graph computes on seeded inputs of one patch; nothing runs before it is asked for.
+    """What a graph computes on one patch; nothing runs before it is asked for.
 
     Attributes:
         graph: Is read when the results are first asked for.
-        patch: The shapes of the inputs.
-        inputs: The same for every graph of the program.
+        inputs: One tensor per input.
     """
 
-    def __init__(self, program: Program, graph: Graph, patch: Patch) -> None:
-        self.graph, self.patch, self.inputs = graph, patch, seeded_inputs(program, patch)
+    def __init__(self, graph: Graph, inputs: Sequence[Tensor]) -> None:
+        self.graph, self.inputs = graph, tuple(inputs)
+
+    @property
+    def patch(self) -> Patch:
+        """The shapes of the inputs."""
+        return tuple(tuple(tensor.shape) for tensor in self.inputs)
 
     @cached_property
     def outputs(self) -> tuple[Tensor, ...]:
@@ -120,7 +124,8 @@ class ExecutionProof:
 
     def __init__(self, subject: Subject, verify: Verify) -> None:
         self.subject = subject
-        self.last = [Execution(subject.program, subject.graph, patch) for patch in _patches(subject, verify)]
+        inputs = (seeded_inputs(subject.program, patch) for patch in _patches(subject, verify))
+        self.last = [Execution(subject.graph, tensors) for tensors in inputs]
 
     def remember(self) -> None:
         """Keeps the graph as it is now."""
@@ -134,7 +139,7 @@ class ExecutionProof:
         Raises:
             PassError: DYD302 the graph does not run, DYD303 an output moved beyond the tolerance.
         """
-        now = [Execution(self.subject.program, self.subject.graph, execution.patch) for execution in self.last]
+        now = [Execution(self.subject.graph, execution.inputs) for execution in self.last]
         found = [moved for old, new in zip(self.last, now, strict=True) for moved in old.moved(new, blame, RTOL)]
         self.last = now
         for difference in found:
