@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import numpy as np
 import sympy
 import torch
+from torch import Tensor
 from torch.fx import Node
+
+from dydca.analysis.intervals import UNKNOWN, Interval, interval_of, point, spanning, union
 
 Size: TypeAlias = int | sympy.Expr
 """A size: a number for a concrete patch, or an expression over the input symbols for all patches at once."""
@@ -27,6 +31,8 @@ class Fact:
             these for small integer tensors and lists of sizes; None where it is not known.
         constant: The value depends on no input.
         items: One fact per element where the node yields several values (split, chunk); empty otherwise.
+        interval: What a tensor's elements lie between; None where nothing is known. Ask `bounds`, which knows more.
+        tensor: The whole value of a constant tensor that is small enough to be computed; None otherwise.
 
     Scalars and sequences of values have no dtype; what has a dtype is a tensor.
     """
@@ -36,6 +42,24 @@ class Fact:
     value: Any = None
     constant: bool = False
     items: tuple[Fact, ...] = ()
+    interval: Interval | None = None
+    tensor: Tensor | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def bounds(self) -> Interval:
+        """What the elements lie between, from the interval, the value, or the element type."""
+        if self.interval is not None:
+            return self.interval
+        if self.tensor is not None:
+            return interval_of(self.tensor)
+        if self.value is not None:
+            return bounds_of(self.value)
+        if self.dtype is None or self.dtype.is_floating_point or self.dtype.is_complex:
+            return UNKNOWN
+        if self.dtype is torch.bool:
+            return spanning(0, 1)
+        limits = torch.iinfo(self.dtype)
+        return spanning(limits.min, limits.max)
 
 
 @dataclass(frozen=True)
@@ -85,3 +109,14 @@ def plain(value: Scalar) -> Scalar:
     if isinstance(value, sympy.logic.boolalg.BooleanAtom):
         return bool(value)
     return float(value) if isinstance(value, sympy.Number) else value
+
+
+def bounds_of(value: Any) -> Interval:
+    """What a known number, an expression over sizes, or a tuple of these lies between as float32."""
+    if isinstance(value, tuple):
+        return union([bounds_of(entry) for entry in value]) if value else UNKNOWN
+    if isinstance(value, sympy.Basic):
+        return spanning(0 if value.is_nonnegative else -np.inf, np.inf)
+    rounded = point(value).rounded(torch.float32)
+    assert rounded is not None
+    return rounded

@@ -3,11 +3,16 @@
 Facts run forward along the nodes in order; a graph is straight-line, so one sweep is a fixpoint. What an operator
 needs of its operands and cannot decide on symbols is kept as an assumption about the *input* symbols, so no
 backward sweep is needed to state which patches a network accepts.
+
+Each node is asked three questions: its rule for shape, type and small values; PyTorch for the whole value where all
+operands are constants; its interval rule for what the elements lie between.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sympy
@@ -15,10 +20,11 @@ import torch
 from torch.fx import Node
 
 from dydca.analysis.facts import Fact, Facts, plain
+from dydca.analysis.intervals import Interval
 from dydca.analysis.rules import load_rules
 from dydca.analysis.rules.creation import stored
 from dydca.analysis.rules.fallback import meta_fact
-from dydca.analysis.rules.registry import assumptions
+from dydca.analysis.rules.registry import INTERVAL_RULES, assumptions
 from dydca.analysis.symbols import Symbols
 from dydca.errors import ShapeError
 from dydca.program import Graph, Program, Route
@@ -64,7 +70,69 @@ def _transferred(node: Node, facts: Facts, rule: Callable[..., Fact] | None, siz
         fact = rule(node, *args, **kwargs)
     if fact.items:
         fact = Fact(items=tuple(_with_constancy(item, node, facts) for item in fact.items))
-    return _with_constancy(fact, node, facts)
+    fact = _with_constancy(fact, node, facts)
+    return _computed(fact, node, args, kwargs) or _bounded(fact, node, args, kwargs)
+
+
+def _computed(fact: Fact, node: Node, args: list[Any], kwargs: dict[str, Any]) -> Fact | None:
+    """With the value itself, where all operands are known and it is small enough."""
+    items = fact.items or (fact,)
+    if not all(item.constant and item.dtype and _is_small(item) for item in items) or _is_empty(node):
+        return None
+    try:
+        operands = [_value(arg) for arg in args], {name: _value(arg) for name, arg in kwargs.items()}
+        with torch.no_grad():
+            result = node.target(*operands[0], **operands[1])  # type: ignore[operator]
+    except (LookupError, RuntimeError):  # an operand is not known, or PyTorch refuses what only the rule can explain
+        return None
+    if fact.items:
+        return replace(fact, items=tuple(replace(item, tensor=part) for item, part in zip(items, result, strict=True)))
+    return replace(fact, tensor=result)
+
+
+LARGEST_TENSOR = 1 << 18
+"""Elements of a constant that is computed during the analysis; the weights of a layer have fewer."""
+
+
+def _is_small(fact: Fact) -> bool:
+    sizes = fact.shape
+    return all(isinstance(size, int) for size in sizes) and math.prod(sizes) <= LARGEST_TENSOR
+
+
+def _is_empty(node: Node) -> bool:
+    """Whether the operator leaves its result as the memory happens to be."""
+    return "empty" in getattr(node.target, "__name__", "")
+
+
+def _value(operand: Any) -> Any:
+    """What PyTorch is to be called with.
+
+    Raises:
+        LookupError: It is not known.
+    """
+    if isinstance(operand, Fact):
+        if operand.tensor is None:
+            raise LookupError
+        return operand.tensor
+    if isinstance(operand, list | tuple):
+        return [_value(entry) for entry in operand]
+    if isinstance(operand, sympy.Basic):
+        raise LookupError  # noqa: TRY004  # not a wrong type, a size of no patch in particular
+    return operand
+
+
+def _bounded(fact: Fact, node: Node, args: list[Any], kwargs: dict[str, Any]) -> Fact:
+    """With its interval, rounded outward to the numbers of its type."""
+    rule = INTERVAL_RULES.get(node.target)
+    if rule is None or (fact.dtype is None and not fact.items):
+        return fact
+    found = rule(node, fact, *args, **kwargs)
+    if found is None:
+        return fact
+    if isinstance(found, Interval):
+        return replace(fact, interval=found.rounded(fact.dtype))
+    pairs = zip(fact.items, found, strict=True)
+    return replace(fact, items=tuple(replace(item, interval=one and one.rounded(item.dtype)) for item, one in pairs))
 
 
 def _operand(arg: Any, facts: Facts) -> Any:
@@ -81,7 +149,7 @@ def _with_constancy(fact: Fact, node: Node, facts: Facts) -> Fact:
     """A value is constant if all it is made from is, or if it is a known number whatever it is made from."""
     known = isinstance(fact.value, int | float) or (isinstance(fact.value, tuple) and _numeric(fact.value))
     constant = known or (all(facts[operand].constant for operand in node.all_input_nodes) and not _draws(node))
-    return fact if fact.constant == constant else Fact(fact.shape, fact.dtype, fact.value, constant, fact.items)
+    return fact if fact.constant == constant else replace(fact, constant=constant)
 
 
 def _numeric(values: tuple[Any, ...]) -> bool:
@@ -98,7 +166,7 @@ def _simplified(fact: Fact) -> Fact:
     shape = tuple(plain(size) for size in fact.shape)
     value = fact.value
     value = tuple(plain(entry) for entry in value) if isinstance(value, tuple) else plain(value)
-    return Fact(shape, fact.dtype, value, fact.constant, tuple(_simplified(item) for item in fact.items))
+    return replace(fact, shape=shape, value=value, items=tuple(map(_simplified, fact.items)))
 
 
 def analyze_patch(program: Program, route: Route, patch: Patch) -> Facts:

@@ -7,6 +7,7 @@ written as a nonnegative symbol plus its least value, ``H = H' + 2``, and turned
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import sympy
 
@@ -104,7 +105,7 @@ class Symbols:
         """A fact over the program's own symbols."""
         items = tuple(map(self.outer_fact, fact.items))
         shape: tuple[Size, ...] = self.outer(fact.shape)  # type: ignore[assignment]
-        return Fact(shape, fact.dtype, self.outer(fact.value), fact.constant, items)
+        return replace(fact, shape=shape, value=self.outer(fact.value), items=items)
 
     def outer_assumptions(self, assumed: Iterable[Assumption]) -> list[Assumption]:
         """What is assumed beyond the regions themselves, each condition once, with the first node that needs it."""

@@ -62,6 +62,19 @@ def check_agreement(model: nn.Module, patches: Sequence[Shape | Mapping[str, Sha
     return program
 
 
+def lies_within(value: Tensor, fact: Fact) -> bool:
+    """Whether no element lies outside the bounds of its entry, or is not a number where all are."""
+    if not value.numel() or value.is_complex():
+        return True
+    bounds = fact.bounds
+    low, high = torch.from_numpy(bounds.ends.copy())
+    if bounds.axis is not None:
+        low, high = (end.reshape(-1, *[1] * (-bounds.axis - 1)) for end in (low, high))
+    elements = value.double()
+    inside = (low <= elements) & (elements <= high)
+    return bool((inside | elements.isnan() if bounds.nan else inside).all())
+
+
 def _compare(node: Node, facts: Facts, fact: Fact, value: Any, sizes: dict[sympy.Symbol, sympy.Integer]) -> None:
     if isinstance(value, Tensor):
         predicted = tuple(_number(size, sizes) for size in fact.shape)
@@ -70,6 +83,7 @@ def _compare(node: Node, facts: Facts, fact: Fact, value: Any, sizes: dict[sympy
         assert fresh or predicted == tuple(value.shape), (node.format_node(), fact.shape, tuple(value.shape))
         assert not fresh or sizes or "nonzero" in str(node.target) or "index" in str(node.target), node.format_node()
         assert fact.dtype == value.dtype, (node.format_node(), fact.dtype, value.dtype)
+        assert lies_within(value, fact), (node.format_node(), str(fact.bounds))
         if fact.value is not None:
             known = [_number(entry, sizes) for entry in fact.value] if value.dim() else _number(fact.value, sizes)
             assert known == value.tolist(), (node.format_node(), known, value)

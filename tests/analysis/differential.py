@@ -1,15 +1,17 @@
-"""Every rule against PyTorch itself: the same operands, the same verdict, the same shape and type.
+"""Every rule against PyTorch itself: the same operands, the same verdict, the same shape and type, values in bounds.
 
-An operator is called eagerly on random tensors, then its rule is asked twice: with the sizes as numbers, and with
+An operator is called eagerly on random tensors, then its rules are asked twice: with the sizes as numbers, and with
 sizes as symbols whose answer must come out the same once the numbers are put in. Where eager refuses, the rule must
-refuse, or the assumptions of the symbolic answer must be false.
+refuse, or the assumptions of the symbolic answer must be false. The operands' own intervals are handed over, told
+apart by channel or not; many of their elements lie at the ends, where a wrong interval of the result shows.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -20,8 +22,10 @@ from hypothesis import strategies as st
 from torch import Tensor, fx
 
 from dydca.analysis import Fact, analyze
+from dydca.analysis.intervals import interval_of
 from dydca.errors import ShapeError
 from dydca.program import Graph
+from tests.analysis.agreement import lies_within
 
 Symbols = dict[sympy.Symbol, sympy.Integer]
 
@@ -34,11 +38,20 @@ class Operand:
     dtype: torch.dtype = torch.float32
     limit: int = 2
 
-    def make(self) -> Tensor:
-        """Random values; integers stay below the limit."""
-        if self.dtype.is_floating_point:
-            return torch.rand(self.shape).to(self.dtype)
-        return torch.randint(0, self.limit, self.shape).to(self.dtype)
+    def make(self, random: Random) -> Tensor:
+        """Random values in a random range, a third of them at each end; integers stay below the limit."""
+        if not self.dtype.is_floating_point:
+            return torch.randint(0, self.limit, self.shape).to(self.dtype)
+        low, width = random.choice([0.0, 0.0, -1.0, 0.5, -20.0, 3.0]), random.choice([1.0, 1.0, 0.1, 40.0])
+        parts = (torch.rand(self.shape) * 3 - 1).clamp(0, 1)
+        return (low + width * parts).to(self.dtype)
+
+    def fact(self, value: Tensor, random: Random) -> Fact:
+        """What is known of the value: its interval, told apart or not, or nothing."""
+        if random.random() < 0.2:
+            return Fact(self.shape, self.dtype)
+        known = interval_of(value)
+        return Fact(self.shape, self.dtype, interval=known if random.random() < 0.6 else known.collapsed())
 
 
 @dataclass(frozen=True)
@@ -84,23 +97,27 @@ def agrees(
     )
     @given(st.composite(strategy)(), st.randoms(use_true_random=False))
     def compared(made: Call, random: Any) -> None:
-        compare(made, lambda: random.random() < symbols)
+        compare(made, random, symbols)
 
     return compared
 
 
-def compare(made: Call, symbolic: Callable[[], bool]) -> None:
-    """One comparison; `symbolic` says of each size whether it becomes a symbol."""
+def compare(made: Call, random: Random, symbols: float) -> None:
+    """One comparison; `symbols` is the share of sizes that become symbols."""
+    values = [operand.make(random) for operand in made.operands()]
     try:
-        expected = _eager(made)
+        expected = _eager(made, values)
     except TypeRefusal:
         return  # types do not depend on the patch: what eager refuses for its type is refused at capture
     if "conv" in str(made.op) and isinstance(expected, Tensor) and not expected.numel():
         return  # whether eager refuses an empty output depends on the kernel it picks
     graph = _graph(made)
-    concrete = [Fact(operand.shape, operand.dtype) for operand in made.operands()]
+    concrete = [operand.fact(value, random) for operand, value in zip(made.operands(), values, strict=True)]
     sizes: Symbols = {}
-    lettered = [Fact(tuple(_symbol(size, sizes, symbolic) for size in fact.shape), fact.dtype) for fact in concrete]
+    lettered = [
+        replace(fact, shape=tuple(_symbol(size, sizes, lambda: random.random() < symbols) for size in fact.shape))
+        for fact in concrete
+    ]
     if expected is None:
         with pytest.raises(ShapeError, match="DYD202"):
             analyze(graph, concrete)
@@ -135,9 +152,10 @@ def _symbol(size: int, sizes: Symbols, symbolic: Callable[[], bool]) -> int | sy
     return symbol
 
 
-def _eager(made: Call) -> Any:
+def _eager(made: Call, values: list[Tensor]) -> Any:
+    feed = iter(values)
     try:
-        return made.op(*_replaced(made.args, Operand.make), **made.kwargs)
+        return made.op(*_replaced(made.args, lambda _: next(feed)), **made.kwargs)
     except (RuntimeError, IndexError, ValueError) as error:
         if re.search(
             r"not implemented|not supported|dtype|data type|[Bb]ool|Integers to neg|ZeroDiv|same type", str(error)
@@ -172,3 +190,4 @@ def _same(made: Call, fact: Fact, value: Any, sizes: Symbols) -> None:
         shape = tuple(int(sympy.sympify(size).xreplace(sizes)) for size in fact.shape)
         assert shape == tuple(value.shape), (made, fact.shape)
         assert fact.dtype == value.dtype, made
+        assert lies_within(value, fact), (made, str(fact.bounds), fact.bounds.ends, value)

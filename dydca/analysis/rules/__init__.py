@@ -5,9 +5,14 @@ from __future__ import annotations
 from functools import cache
 
 from dydca.analysis.rules import (
+    activations,
+    choosing,
     conv,
+    copies,
     creation,
     elementwise,
+    extremes,
+    indexing,
     joining,
     linear,
     normalization,
@@ -16,15 +21,17 @@ from dydca.analysis.rules import (
     reduction,
     resize,
     scalars,
+    scans,
     slicing,
     views,
 )
-from dydca.analysis.rules.registry import RULES, Rule, assumptions, require, rule
+from dydca.analysis.rules.registry import RULES, Rule, assumptions, interval_rule, require, rule
 from dydca.extensions import offered
 
 __all__ = [
-    "Rule", "assumptions", "conv", "creation", "elementwise", "joining", "linear", "load_rules", "normalization",
-    "padding", "pooling", "reduction", "require", "resize", "rule", "scalars", "slicing", "views",
+    "Rule", "activations", "assumptions", "choosing", "conv", "copies", "creation", "elementwise", "extremes",
+    "indexing", "interval_rule", "joining", "linear", "load_rules", "normalization", "padding", "pooling", "reduction",
+    "require", "resize", "rule", "scalars", "scans", "slicing", "views",
 ]  # fmt: skip
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from functools import reduce
 
+import numpy as np
 import torch
 from torch.fx import Node
 
 from dydca.analysis.facts import Fact, Size
-from dydca.analysis.rules.arithmetic import at_least, divides, equal, floordiv
-from dydca.analysis.rules.registry import require, require_rank, rule, shape_text
+from dydca.analysis.intervals import Flags, Interval, point, spanning, union
+from dydca.analysis.rules.arithmetic import at_least, divides, equal, floordiv, product
+from dydca.analysis.rules.registry import interval_rule, require, require_rank, rule, shape_text
+from dydca.analysis.weighted import taps, weighted_sum
 
 aten = torch.ops.aten
 
@@ -149,3 +154,104 @@ def convolution(
 def weight_norm(node: Node, direction: Fact, gain: Fact, dim: int = 0) -> Fact:
     """``gain * direction / |direction|``, the norm taken over all axes but `dim`."""
     return Fact(direction.shape, direction.dtype)
+
+
+@interval_rule(
+    aten.conv1d.default, aten.conv2d.default, aten.conv3d.default, aten.conv1d.padding, aten.conv2d.padding,
+    aten.conv3d.padding,
+)  # fmt: skip
+def conv_interval(
+    node: Node,
+    result: Fact,
+    x: Fact,
+    weight: Fact,
+    bias: Fact | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | str | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Interval:
+    """Per output channel; a tap that may lie on the padding may meet a 0."""
+    rank, kernel = len(weight.shape) - 2, weight.shape[2:]
+    if weight.tensor is None:
+        return _unknown_weights(result, x, weight, bias)
+    dilations = spread(dilation, rank)
+    if isinstance(padding, str):
+        pads = tuple(-(-d * (k - 1) // 2) if padding == "same" else 0 for d, k in zip(dilations, kernel, strict=True))
+    else:
+        pads = spread(padding, rank)
+    lines = [_never_on_padding(*each) for each in zip(kernel, pads, dilations, strict=True)]
+    parts = taps(weight.tensor, reduce(np.logical_and.outer, lines))
+    return weighted_sum(x.bounds, parts, groups, None if bias is None else bias.bounds, result.dtype, -rank - 1)
+
+
+def _unknown_weights(result: Fact, x: Fact, weight: Fact, bias: Fact | None) -> Interval:
+    """So many products of any weight and any input, or of padding."""
+    sizes = weight.shape[1:]
+    count = product(sizes) if all(isinstance(size, int) for size in sizes) else None
+    products = (x.bounds | point(0)).collapsed() * weight.bounds.collapsed()
+    whole = products.summed(count, result.dtype)
+    return whole if bias is None else whole + bias.bounds.moved(1 - len(weight.shape))
+
+
+def _never_on_padding(kernel: int, pad: int, dilation: int) -> Flags:
+    """Which taps of one axis lie inside the picture at its first and at its last window, whatever the stride."""
+    places = np.arange(kernel) * dilation
+    inside: Flags = (places >= pad) & (places[::-1] >= pad)
+    return inside
+
+
+@interval_rule(aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input)
+def conv_transpose_interval(
+    node: Node,
+    result: Fact,
+    x: Fact,
+    weight: Fact,
+    bias: Fact | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    groups: int = 1,
+    dilation: int | Sequence[int] = 1,
+) -> Interval | None:
+    """Per output channel: each output meets the taps of one phase of the stride, or fewer at the border."""
+    if weight.tensor is None:
+        return None
+    rank = len(weight.shape) - 2
+    rows = weight.tensor.reshape(groups, -1, *weight.tensor.shape[1:]).transpose(1, 2).flatten(0, 1)
+    axes = zip(rows.shape[2:], spread(stride, rank), spread(dilation, rank), strict=True)
+    phases = [[np.arange(kernel) * d % s == phase for phase in range(s)] for kernel, s, d in axes]
+    found = []
+    for lines in itertools.product(*phases):
+        met = rows.flatten(2)[..., torch.from_numpy(reduce(np.logical_and.outer, lines).ravel())]
+        parts = taps(met, np.zeros(met.shape[2], np.bool_))
+        added = None if bias is None else bias.bounds
+        found.append(weighted_sum(x.bounds, parts, groups, added, result.dtype, -rank - 1))
+    return union(found)
+
+
+@interval_rule(aten.convolution.default)
+def convolution_interval(
+    node: Node,
+    result: Fact,
+    x: Fact,
+    weight: Fact,
+    bias: Fact | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+) -> Interval | None:
+    """That of `conv` or of `conv_transpose`."""
+    if transposed:
+        return conv_transpose_interval(node, result, x, weight, bias, stride, padding, (), groups, dilation)
+    return conv_interval(node, result, x, weight, bias, stride, padding, dilation, groups)
+
+
+@interval_rule(aten._weight_norm.default)
+def weight_norm_interval(node: Node, result: Fact, direction: Fact, gain: Fact, dim: int = 0) -> Interval:
+    """No element of a direction is longer than the whole."""
+    most = gain.bounds.magnitude
+    return spanning(-most, most, nan=True).stretched(2.0**-16)

@@ -10,9 +10,10 @@ import torch
 from torch.fx import Node
 
 from dydca.analysis.facts import Fact, Scalar, Size
+from dydca.analysis.intervals import Interval, point, spanning, union
 from dydca.analysis.rules.arithmetic import at_least, ceildiv
 from dydca.analysis.rules.promotion import scalar_dtype
-from dydca.analysis.rules.registry import require, rule
+from dydca.analysis.rules.registry import bounds, interval_rule, require, rule
 
 aten = torch.ops.aten
 Kind: TypeAlias = torch.dtype | None
@@ -67,9 +68,8 @@ def arange_step(
     require(node, step != 0, "the step is 0", got=step, want="another number")
     count = ceildiv(end - start, step)
     count = int(count) if isinstance(count, float) else count
-    require(
-        node, at_least(count, 0), "the step leads away from the end", got=(start, end, step), want="a step towards it"
-    )
+    ahead = at_least((end - start) * step, 0)
+    require(node, ahead, "the step leads away from the end", got=(start, end, step), want="a step towards it")
     known = isinstance(count, int) and count <= LARGEST_VALUE and not kind.is_floating_point
     value = tuple(start + place * step for place in range(count)) if known else None
     return Fact((count,), kind, value)
@@ -99,9 +99,10 @@ def stored(tensor: torch.Tensor) -> Fact:
     """The fact of a constant, with its elements where these are few integers."""
     integral = not (tensor.dtype.is_floating_point or tensor.dtype.is_complex or tensor.dtype is torch.bool)
     if not (integral and tensor.dim() <= 1 and tensor.numel() <= LARGEST_VALUE):
-        return Fact(tuple(tensor.shape), tensor.dtype, constant=True)
+        return Fact(tuple(tensor.shape), tensor.dtype, constant=True, tensor=tensor)
     elements = tensor.tolist()
-    return Fact(tuple(tensor.shape), tensor.dtype, tuple(elements) if tensor.dim() else elements, constant=True)
+    value = tuple(elements) if tensor.dim() else elements
+    return Fact(tuple(tensor.shape), tensor.dtype, value, constant=True, tensor=tensor)
 
 
 @rule(aten.item.default, aten._local_scalar_dense.default)
@@ -114,3 +115,60 @@ def item(node: Node, x: Fact) -> Fact:
     return Fact(
         value=sympy.Symbol(f"u_{node.name}", integer=True) if integral else sympy.Symbol(f"u_{node.name}", real=True)
     )
+
+
+@interval_rule(aten.zeros.default, aten.zeros_like.default, aten.new_zeros.default)
+def zeros_interval(node: Node, result: Fact, *sizes: object, **options: object) -> Interval:
+    """0."""
+    return point(0)
+
+
+@interval_rule(aten.ones.default, aten.ones_like.default, aten.new_ones.default)
+def ones_interval(node: Node, result: Fact, *sizes: object, **options: object) -> Interval:
+    """1."""
+    return point(1)
+
+
+@interval_rule(aten.full.default)
+def full_interval(node: Node, result: Fact, size: object, value: Scalar, **options: object) -> Interval:
+    """The number."""
+    return bounds(value)
+
+
+@interval_rule(aten.full_like.default)
+def full_like_interval(node: Node, result: Fact, x: Fact, value: Scalar, **options: object) -> Interval:
+    """The number."""
+    return bounds(value)
+
+
+@interval_rule(aten.new_full.default)
+def new_full_interval(node: Node, result: Fact, x: Fact, size: object, value: Scalar, **options: object) -> Interval:
+    """The number."""
+    return bounds(value)
+
+
+@interval_rule(aten.rand.default, aten.rand_like.default, aten.eye.default)
+def part_interval(node: Node, result: Fact, *sizes: object, **options: object) -> Interval:
+    """0 to 1."""
+    return spanning(0, 1)
+
+
+@interval_rule(aten.arange.default, aten.arange.start, aten.arange.start_step)
+def arange_interval(node: Node, result: Fact, *numbers: Scalar, **options: object) -> Interval:
+    """From the first to the last number."""
+    return union([bounds(number) for number in (*numbers[:2], *((0,) if len(numbers) == 1 else ()))])
+
+
+@interval_rule(aten.linspace.default)
+def linspace_interval(
+    node: Node, result: Fact, start: Scalar, end: Scalar, *steps: object, **options: object
+) -> Interval:
+    """Between the two numbers."""
+    both = bounds(start) | bounds(end)
+    return both.stretched(2.0**-20, 2.0**-22 * both.magnitude)
+
+
+@interval_rule(aten.scalar_tensor.default)
+def scalar_tensor_interval(node: Node, result: Fact, value: Scalar, **options: object) -> Interval:
+    """The number."""
+    return bounds(value)

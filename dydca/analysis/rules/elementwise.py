@@ -1,4 +1,4 @@
-"""Operators that work on each element: broadcasting, type promotion, and values where these are small integers."""
+"""Arithmetic of two or more operands: broadcasting, type promotion, and values where these are small integers."""
 
 from __future__ import annotations
 
@@ -6,62 +6,18 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch.fx import Node
 
 from dydca.analysis.facts import Fact, Scalar, plain
-from dydca.analysis.rules.arithmetic import either, equal, floordiv, largest, modulo, smallest
-from dydca.analysis.rules.promotion import Operand, as_float, broadcast, promoted, require_stretches
-from dydca.analysis.rules.registry import require, rule, shape_text
+from dydca.analysis.intervals import Interval, spanning
+from dydca.analysis.rules.arithmetic import floordiv, largest, modulo, smallest
+from dydca.analysis.rules.promotion import Operand, as_float, broadcast, promoted
+from dydca.analysis.rules.registry import bounds, interval_rule, rule
+from dydca.program import op_name
 
 aten = torch.ops.aten
-
-
-@rule(
-    aten.relu.default, aten.leaky_relu.default, aten.gelu.default, aten.silu.default, aten.softplus.default,
-    aten.hardtanh.default, aten.relu6.default, aten.hardsigmoid.default, aten.hardswish.default, aten.elu.default,
-    aten.mish.default, aten.selu.default, aten.celu.default, aten.log_sigmoid.default, aten.threshold.default,
-    aten.softshrink.default, aten.hardshrink.default, aten.neg.default, aten.abs.default, aten.sign.default,
-    aten.floor.default, aten.ceil.default, aten.round.default, aten.round.decimals, aten.trunc.default,
-    aten.frac.default, aten.bitwise_not.default, aten.dropout.default, aten.positive.default,
-    aten.zero.default, aten.fill.Scalar, aten.fill.Tensor, aten.tril.default, aten.triu.default,
-    aten.nan_to_num.default,
-)  # fmt: skip
-def same(node: Node, x: Fact, *settings: object, **options: object) -> Fact:
-    """The shape and type of the operand."""
-    return Fact(x.shape, x.dtype)
-
-
-@rule(
-    aten.clone.default, aten.contiguous.default, aten.detach.default, aten.alias.default, aten.lift_fresh_copy.default
-)
-def copied(node: Node, x: Fact, **options: object) -> Fact:
-    """The operand itself, its value included."""
-    return x
-
-
-@rule(
-    aten.sigmoid.default, aten.tanh.default, aten.exp.default, aten.exp2.default, aten.expm1.default, aten.log.default,
-    aten.log2.default, aten.log10.default, aten.log1p.default, aten.sqrt.default, aten.rsqrt.default,
-    aten.reciprocal.default, aten.sin.default, aten.cos.default, aten.tan.default, aten.asin.default,
-    aten.acos.default, aten.atan.default, aten.sinh.default, aten.cosh.default, aten.erf.default, aten.erfc.default,
-    aten.logit.default,
-)  # fmt: skip
-def fractional(node: Node, x: Fact, *settings: object) -> Fact:
-    """A fraction per element; integers become floats."""
-    assert x.dtype is not None
-    return Fact(x.shape, as_float(x.dtype))
-
-
-@rule(aten.prelu.default)
-def prelu(node: Node, x: Fact, slope: Fact) -> Fact:
-    """``max(0, x) + slope * min(0, x)``, one slope for all or one per channel."""
-    channels = x.shape[1] if len(x.shape) > 1 else 1
-    count = slope.shape[0] if slope.shape else 1
-    fits = either(equal(count, 1), equal(count, channels))
-    require(node, fits, "the slopes do not match the channels", got=shape_text(slope.shape), want=f"1 or {channels}")
-    return Fact(x.shape, x.dtype)
-
 
 _VALUES: dict[str, Callable[[Any, Any], Any]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "floor_divide": floordiv, "remainder": modulo,
@@ -81,7 +37,7 @@ _VALUES: dict[str, Callable[[Any, Any], Any]] = {
 def binary(node: Node, a: Operand, b: Operand, alpha: Scalar = 1) -> Fact:
     """Two operands, broadcast and promoted."""
     shape, dtype = broadcast(node, a, b), promoted(a, b)
-    fold = _VALUES.get(node.target._schema.name.split("::")[1])  # type: ignore[union-attr]
+    fold = _VALUES.get(op_name(node))
     if fold is None or dtype.is_floating_point or alpha != 1:
         return Fact(shape, dtype)
     return Fact(shape, dtype, _folded(fold, a, b))
@@ -104,12 +60,6 @@ def _stretched(value: Any, count: int) -> tuple[Any, ...]:
     return values * count if len(values) == 1 else values
 
 
-@rule(aten.square.default)
-def square(node: Node, x: Fact) -> Fact:
-    """``x ** 2``; the square of a truth value is an integer."""
-    return Fact(x.shape, promoted(x, 2))
-
-
 @rule(
     aten.div.Tensor, aten.div.Scalar, aten.atan2.default, aten.hypot.default, aten.true_divide.Tensor, aten.xlogy.Tensor
 )
@@ -125,68 +75,121 @@ def divide_rounding(node: Node, a: Operand, b: Operand, rounding_mode: str | Non
     return Fact(broadcast(node, a, b), as_float(dtype) if rounding_mode is None else dtype)
 
 
-@rule(
-    aten.eq.Tensor, aten.eq.Scalar, aten.ne.Tensor, aten.ne.Scalar, aten.lt.Tensor, aten.lt.Scalar, aten.le.Tensor,
-    aten.le.Scalar, aten.gt.Tensor, aten.gt.Scalar, aten.ge.Tensor, aten.ge.Scalar, aten.logical_and.default,
-    aten.logical_or.default, aten.logical_xor.default, aten.logical_not.default, aten.isnan.default,
-    aten.isinf.default, aten.isfinite.default, aten.signbit.default,
-)  # fmt: skip
-def truth(node: Node, *operands: Operand) -> Fact:
-    """A truth value per element."""
-    return Fact(broadcast(node, *operands), torch.bool)
-
-
-@rule(
-    aten.clamp.default, aten.clamp.Tensor, aten.clamp_min.default, aten.clamp_max.default, aten.clamp_min.Tensor,
-    aten.clamp_max.Tensor,
-)  # fmt: skip
-def clamp(node: Node, x: Fact, low: Operand = None, high: Operand = None, **bounds: Operand) -> Fact:
-    """``min(max(x, low), high)``; the bounds take part in the promotion."""
-    operands = (x, low, high, *bounds.values())
-    return Fact(broadcast(node, *operands), promoted(*operands))
-
-
-@rule(aten.where.self, aten.where.ScalarSelf, aten.where.ScalarOther, aten.where.Scalar)
-def where(node: Node, condition: Fact, a: Operand, b: Operand) -> Fact:
-    """One of two operands per element."""
-    return Fact(broadcast(node, condition, a, b), promoted(a, b))
-
-
-@rule(aten.masked_fill.Scalar, aten.masked_fill.Tensor)
-def masked_fill(node: Node, x: Fact, mask: Fact, value: Operand) -> Fact:
-    """`x` where the mask is false; the mask may stretch `x`, the value never changes its type."""
-    return Fact(broadcast(node, x, mask), x.dtype)
-
-
 @rule(aten.lerp.Scalar, aten.lerp.Tensor, aten.addcmul.default, aten.addcdiv.default)
 def three(node: Node, a: Operand, b: Operand, c: Operand, value: Scalar = 1) -> Fact:
     """Three operands, broadcast and promoted."""
     return Fact(broadcast(node, a, b, c), promoted(*(operand for operand in (a, b, c) if isinstance(operand, Fact))))
 
 
-@rule(aten._to_copy.default, aten.to.dtype, aten.to.dtype_layout)
-def to_copy(
-    node: Node,
-    x: Fact,
-    target: torch.dtype | None = None,
-    *options: object,
-    dtype: torch.dtype | None = None,
-    **others: object,
-) -> Fact:
-    """`x` in another type; a known integer stays known as long as the type is one of integers."""
-    kind = dtype or target or x.dtype
-    whole = kind is not None and not kind.is_floating_point and kind is not torch.bool
-    return Fact(x.shape, kind, x.value if whole else None)
+_TWICE = 2.0**-22
+"""Of a result that is rounded two or three times: four units of float32."""
 
 
-@rule(aten.type_as.default)
-def type_as(node: Node, x: Fact, other: Fact) -> Fact:
-    """`x` in the type of another tensor."""
-    return to_copy(node, x, other.dtype)
+@interval_rule(aten.add.Tensor, aten.add.Scalar, aten.sub.Tensor, aten.sub.Scalar, aten.rsub.Tensor, aten.rsub.Scalar)
+def sum_interval(node: Node, result: Fact, a: Operand, b: Operand, alpha: Scalar = 1) -> Interval:
+    """``a + alpha * b``, ``a - alpha * b``, ``b - alpha * a``."""
+    kept, scaled = (bounds(b), bounds(a)) if op_name(node) == "rsub" else (bounds(a), bounds(b))
+    if alpha != 1:
+        scaled = (scaled * bounds(alpha)).stretched(_TWICE)
+    return kept + scaled if op_name(node) == "add" else kept - scaled
 
 
-@rule(aten.copy.default)
-def copy(node: Node, x: Fact, source: Fact, non_blocking: bool = False) -> Fact:
-    """The values of `source`, stretched to the shape and converted to the type of `x`."""
-    require_stretches(node, source.shape, x.shape, "the source does not fit")
-    return to_copy(node, Fact(x.shape, source.dtype, source.value if source.shape == x.shape else None), x.dtype)
+@interval_rule(aten.mul.Tensor, aten.mul.Scalar)
+def product(node: Node, result: Fact, a: Operand, b: Operand) -> Interval:
+    """``a * b``; a value times itself is no less than 0."""
+    whole = bounds(a) * bounds(b)
+    return whole.clipped(low=0) if node.args[0] is node.args[1] else whole
+
+
+@interval_rule(aten.div.Tensor, aten.div.Scalar, aten.true_divide.Tensor)
+def quotient(node: Node, result: Fact, a: Operand, b: Operand) -> Interval:
+    """``a / b``."""
+    return bounds(a) / bounds(b)
+
+
+@interval_rule(aten.div.Tensor_mode, aten.div.Scalar_mode, aten.floor_divide.default, aten.floor_divide.Scalar)
+def rounded_quotient(node: Node, result: Fact, a: Operand, b: Operand, rounding_mode: str | None = "floor") -> Interval:
+    """``a / b`` rounded down or towards zero; a quotient that float32 rounds up to a whole number counts as that."""
+    exact = bounds(a) / bounds(b)
+    if rounding_mode is None:
+        return exact
+    near = exact if _whole(result) else exact.stretched(_TWICE)
+    return Interval((np.floor if rounding_mode == "floor" else np.trunc)(near.ends), exact.axis, exact.nan)
+
+
+def _whole(result: Fact) -> bool:
+    return result.dtype is not None and not result.dtype.is_floating_point
+
+
+@interval_rule(aten.remainder.Tensor, aten.remainder.Scalar, aten.fmod.Tensor, aten.fmod.Scalar)
+def remainder_interval(node: Node, result: Fact, a: Operand, b: Operand) -> Interval:
+    """Smaller than the divisor, with its sign (remainder) or that of the dividend (fmod)."""
+    dividend, divisor = bounds(a), bounds(b)
+    vague = not dividend.bounded or not divisor.bounded or divisor.low <= 0 <= divisor.high
+    reach = divisor.magnitude - _whole(result)
+    signed = divisor if op_name(node) == "remainder" else dividend
+    low, high = 0 if signed.low >= 0 else -reach, 0 if signed.high <= 0 else reach
+    return spanning(low, high, nan=vague and not _whole(result))
+
+
+@interval_rule(aten.maximum.default, aten.max.other)
+def maximum(node: Node, result: Fact, a: Operand, b: Operand) -> Interval:
+    """The larger of each pair."""
+    return bounds(a).larger(bounds(b))
+
+
+@interval_rule(aten.minimum.default, aten.min.other)
+def minimum(node: Node, result: Fact, a: Operand, b: Operand) -> Interval:
+    """The smaller of each pair."""
+    return bounds(a).smaller(bounds(b))
+
+
+@interval_rule(aten.pow.Tensor_Scalar)
+def power(node: Node, result: Fact, x: Fact, exponent: Scalar) -> Interval | None:
+    """``x ** n`` for whole n of 0 and more, and for any n where x is positive."""
+    if not isinstance(exponent, int | float):
+        return None
+    base, whole = x.bounds, exponent >= 0 and exponent == int(exponent)
+    if base.low <= 0 and not whole and not (base.low == 0 and exponent > 0):
+        return None
+    rows = [base.ends, np.clip(0.0, *base.ends)[None]] if whole else [base.ends]
+    with np.errstate(over="ignore"):
+        values = np.concatenate(rows) ** float(exponent)
+    exact = exponent in (0, 1, 2)
+    return Interval(np.stack([values.min(0), values.max(0)]), base.axis, base.nan).stretched(0 if exact else 2.0**-20)
+
+
+@interval_rule(aten.bitwise_and.Tensor, aten.bitwise_and.Scalar, aten.__and__.Tensor, aten.__and__.Scalar)
+def bitwise_and(node: Node, result: Fact, a: Operand, b: Operand) -> Interval | None:
+    """At most the smaller of two numbers that are not negative."""
+    both = bounds(a).collapsed().smaller(bounds(b).collapsed())
+    return spanning(0, both.high) if both.low >= 0 else None
+
+
+@interval_rule(aten.hypot.default)
+def hypotenuse(node: Node, result: Fact, a: Operand, b: Operand) -> Interval:
+    """The length of a vector."""
+    most = float(np.hypot(bounds(a).magnitude, bounds(b).magnitude))
+    return spanning(0, most, nan=bounds(a).nan or bounds(b).nan).stretched(_TWICE)
+
+
+@interval_rule(aten.atan2.default)
+def angle(node: Node, result: Fact, a: Operand, b: Operand) -> Interval:
+    """-pi to pi."""
+    return spanning(-3.1415928, 3.1415928, nan=bounds(a).nan or bounds(b).nan)
+
+
+@interval_rule(aten.lerp.Scalar, aten.lerp.Tensor)
+def interpolated(node: Node, result: Fact, a: Fact, b: Fact, weight: Operand) -> Interval:
+    """``a + weight * (b - a)``; between the two where the weight is a part."""
+    if bounds(weight).within(0, 1) and bounds(weight).low >= 0:
+        both = a.bounds | b.bounds
+        return both.stretched(_TWICE, _TWICE * both.magnitude) if both.bounded else both
+    return (a.bounds + bounds(weight) * (b.bounds - a.bounds)).stretched(_TWICE)
+
+
+@interval_rule(aten.addcmul.default, aten.addcdiv.default)
+def fused(node: Node, result: Fact, a: Fact, b: Fact, c: Fact, value: Scalar = 1) -> Interval:
+    """``a + value * b * c`` or ``a + value * b / c``."""
+    joint = b.bounds * c.bounds if node.target is aten.addcmul.default else b.bounds / c.bounds
+    return a.bounds + (bounds(value) * joint).stretched(_TWICE)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
+import numpy as np
 import torch
 from torch.fx import Node
 
 from dydca.analysis.facts import Fact, Size
+from dydca.analysis.intervals import Interval, joined, spanning, union
 from dydca.analysis.rules.arithmetic import ceildiv, divides, either, equal, product, quotient
 from dydca.analysis.rules.promotion import common_shape, promoted
-from dydca.analysis.rules.registry import Told, axis_of, require, rule, shape_text, told
+from dydca.analysis.rules.registry import Told, axis_of, interval_rule, require, rule, shape_text, told
+from dydca.analysis.rules.slicing import part_of, select_interval
 
 aten = torch.ops.aten
 
@@ -179,3 +183,84 @@ def repeat_interleave(node: Node, x: Fact, repeats: Size, dim: int | None = None
         return Fact((product(x.shape) * repeats,), x.dtype)
     axis = axis_of(node, dim, len(x.shape))
     return Fact((*x.shape[:axis], x.shape[axis] * repeats, *x.shape[axis + 1 :]), x.dtype)
+
+
+@interval_rule(aten.cat.default)
+def cat_interval(node: Node, result: Fact, tensors: Sequence[Fact], dim: int = 0) -> Interval:
+    """Entry after entry along the joined axis, if no other is told apart."""
+    rank = len(result.shape)
+    axis = dim % rank - rank
+    parts = [part for part in tensors if len(part.shape) == rank]
+    if any(part.bounds.axis not in (None, axis) for part in parts):
+        return union([part.bounds for part in parts])
+    counts = [part.shape[axis] if isinstance(part.shape[axis], int) else None for part in parts]
+    return joined([part.bounds for part in parts], counts, axis)
+
+
+@interval_rule(aten.stack.default)
+def stack_interval(node: Node, result: Fact, tensors: Sequence[Fact], dim: int = 0) -> Interval:
+    """The parts; the new axis is not told apart."""
+    rank = len(result.shape)
+    whole = union([part.bounds for part in tensors])
+    if whole.axis is None:
+        return whole
+    return whole.moved(whole.axis - (dim % rank >= rank + whole.axis))
+
+
+@interval_rule(aten.split_with_sizes.default, aten.split.sizes, aten.split.Tensor, aten.chunk.default)
+def split_interval(node: Node, result: Fact, x: Fact, sizes: object, dim: int = 0) -> tuple[Interval, ...]:
+    """Those of consecutive parts."""
+    widths = [item.shape[dim] for item in result.items]
+    known = [width if isinstance(width, int) else -1 for width in widths]
+    if -1 in known:
+        return tuple(part_of(x, dim, None) for _ in widths)
+    return tuple(part_of(x, dim, slice(end - width, end)) for width, end in zip(known, accumulate(known), strict=True))
+
+
+@interval_rule(aten.unbind.int)
+def unbind_interval(node: Node, result: Fact, x: Fact, dim: int = 0) -> tuple[Interval, ...]:
+    """Those of single entries."""
+    return tuple(select_interval(node, item, x, dim, place) for place, item in enumerate(result.items))
+
+
+@interval_rule(aten.glu.default)
+def glu_interval(node: Node, result: Fact, x: Fact, dim: int = -1) -> Interval:
+    """Half of the elements, made smaller."""
+    return x.bounds.collapsed() * spanning(0, 1)
+
+
+@interval_rule(aten.expand.default, aten.expand_as.default)
+def expand_interval(node: Node, result: Fact, x: Fact, *sizes: object, **options: object) -> Interval:
+    """The same elements more often."""
+    return x.bounds
+
+
+@interval_rule(aten.broadcast_tensors.default)
+def broadcast_interval(node: Node, result: Fact, tensors: Sequence[Fact]) -> tuple[Interval, ...]:
+    """The same elements more often."""
+    return tuple(part.bounds for part in tensors)
+
+
+@interval_rule(aten.repeat.default, aten.tile.default)
+def repeat_interval(node: Node, result: Fact, x: Fact, repeats: Sequence[Size]) -> Interval:
+    """The entries over and over."""
+    own = x.bounds
+    if own.axis is None or -own.axis > len(repeats):
+        return own
+    count = repeats[own.axis]
+    if not isinstance(count, int) or count < 1:
+        return own.collapsed()
+    return own if count == 1 else Interval(np.tile(own.ends, (1, count)), own.axis, own.nan)
+
+
+@interval_rule(aten.repeat_interleave.self_int)
+def repeat_interleave_interval(
+    node: Node, result: Fact, x: Fact, repeats: Size, dim: int | None = None, **options: object
+) -> Interval:
+    """Each entry several times in a row."""
+    own, rank = x.bounds, len(x.shape)
+    if own.axis is None or dim is None or dim % rank - rank != own.axis:
+        return own if dim is not None else own.collapsed()
+    if not isinstance(repeats, int) or repeats < 1:
+        return own.collapsed()
+    return Interval(np.repeat(own.ends, repeats, 1), own.axis, own.nan)

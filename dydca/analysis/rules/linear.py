@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch.fx import Node
 
 from dydca.analysis.facts import Fact, Scalar, Size
+from dydca.analysis.intervals import Interval
 from dydca.analysis.rules.arithmetic import equal
 from dydca.analysis.rules.promotion import broadcast_shapes, require_stretches
-from dydca.analysis.rules.registry import require, require_rank, rule, shape_text, told
+from dydca.analysis.rules.registry import bounds, interval_rule, require, require_rank, rule, shape_text, told
+from dydca.analysis.weighted import taps, weighted_sum
 
 aten = torch.ops.aten
 
@@ -78,3 +81,57 @@ def attention(node: Node, query: Fact, key: Fact, value: Fact, *settings: object
     _require_inner(node, key.shape[-2], value.shape[-2], key, value)
     batch = broadcast_shapes(node, query.shape[:-2], broadcast_shapes(node, key.shape[:-2], value.shape[:-2]))
     return Fact((*batch, query.shape[-2], value.shape[-1]), query.dtype)
+
+
+def _products(result: Fact, a: Fact, b: Fact, count: Size) -> Interval:
+    """Sums of `count` products of any element of the one and any of the other."""
+    products = a.bounds.collapsed() * b.bounds.collapsed()
+    return products.summed(count if isinstance(count, int) else None, result.dtype)
+
+
+@interval_rule(aten.linear.default)
+def linear_interval(node: Node, result: Fact, x: Fact, weight: Fact, bias: Fact | None = None) -> Interval:
+    """Per output feature where the weights are known."""
+    if weight.tensor is not None and weight.tensor.dim() == 2:
+        parts = taps(weight.tensor[:, :, None], np.ones(1, np.bool_))
+        return weighted_sum(x.bounds, parts, 1, None if bias is None else bias.bounds, result.dtype, -1)
+    products = _products(result, x, weight, weight.shape[-1])
+    return products if bias is None else products + bias.bounds
+
+
+@interval_rule(aten.matmul.default, aten.mm.default, aten.bmm.default, aten.mv.default, aten.dot.default)
+def matmul_interval(node: Node, result: Fact, a: Fact, b: Fact) -> Interval:
+    """Per column of a known matrix on the right, else one for all."""
+    if b.tensor is not None and b.tensor.dim() == 2 and len(a.shape) > 1:
+        parts = taps(b.tensor.T[:, :, None], np.ones(1, np.bool_))
+        return weighted_sum(a.bounds, parts, 1, None, result.dtype, -1)
+    return _products(result, a, b, a.shape[-1])
+
+
+@interval_rule(aten.addmm.default, aten.baddbmm.default, aten.addmv.default)
+def add_matmul_interval(
+    node: Node, result: Fact, bias: Fact, a: Fact, b: Fact, *, beta: Scalar = 1, alpha: Scalar = 1
+) -> Interval:
+    """``beta * bias + alpha * (a @ b)``."""
+    products = matmul_interval(node, result, a, b) if (alpha, beta) == (1, 1) else _products(result, a, b, a.shape[-1])
+    if (alpha, beta) == (1, 1):
+        return products + bias.bounds
+    return (products * bounds(alpha)).stretched(2.0**-22) + (bias.bounds * bounds(beta)).stretched(2.0**-22)
+
+
+@interval_rule(aten.outer.default)
+def outer_interval(node: Node, result: Fact, a: Fact, b: Fact) -> Interval:
+    """Single products."""
+    return a.bounds.collapsed() * b.bounds.collapsed()
+
+
+@interval_rule(aten.scaled_dot_product_attention.default)
+def attention_interval(
+    node: Node, result: Fact, query: Fact, key: Fact, value: Fact, *settings: object, **options: object
+) -> Interval | None:
+    """A weighted mean of the values, if they and the scores are finite and nothing is dropped."""
+    drops = settings[1:2] not in ((), (0.0,)) or options.get("dropout_p", 0.0) != 0.0
+    if drops or not (value.bounds.bounded and query.bounds.bounded and key.bounds.bounded):
+        return None
+    mean = value.bounds.along(-1)
+    return mean.stretched(2.0**-12, 2.0**-12 * mean.magnitude)

@@ -8,8 +8,9 @@ import torch
 from torch.fx import Node
 
 from dydca.analysis.facts import Fact, Size
+from dydca.analysis.intervals import Interval, joined
 from dydca.analysis.rules.arithmetic import at_least
-from dydca.analysis.rules.registry import require, rule, shape_text
+from dydca.analysis.rules.registry import bounds, interval_rule, require, rule, shape_text
 
 aten = torch.ops.aten
 
@@ -76,3 +77,45 @@ def _padded(node: Node, x: Fact, padding: Sequence[Size], smallest: int) -> Fact
         require(node, at_least(size, smallest), "the crop takes the whole axis", got=size, want=f">= {smallest}")
         shape[-1 - place] = size
     return Fact(tuple(shape), x.dtype)
+
+
+@interval_rule(aten.constant_pad_nd.default)
+def constant_pad_interval(
+    node: Node, result: Fact, x: Fact, padding: Sequence[Size], value: float | None = 0
+) -> Interval:
+    """The operand's elements and the border's; new channels hold the border's alone."""
+    border, axis = bounds(value or 0), x.bounds.axis
+    own = () if axis is None else padding[-2 * axis - 2 : -2 * axis]
+    others = [width for place, width in enumerate(padding) if axis is None or place // 2 != -axis - 1]
+    inner = x.bounds if all(_is_crop(width) for width in others) else x.bounds | border
+    if axis is None or not any(own):
+        return inner
+    sizes = (own[0], x.shape[axis], own[1])
+    if all(isinstance(size, int) and size >= 0 for size in sizes):
+        return joined([border, inner, border], sizes, axis)
+    return inner.collapsed() | border
+
+
+def _is_crop(width: Size) -> bool:
+    return isinstance(width, int) and width <= 0
+
+
+@interval_rule(aten.pad.default)
+def pad_interval(
+    node: Node, result: Fact, x: Fact, padding: Sequence[Size], mode: str = "constant", value: float | None = None
+) -> Interval:
+    """The operand's elements, and the border's where it has any of its own."""
+    if mode == "constant":
+        return constant_pad_interval(node, result, x, padding, value)
+    return repeating_pad_interval(node, result, x, padding)
+
+
+@interval_rule(
+    aten.reflection_pad1d.default, aten.reflection_pad2d.default, aten.reflection_pad3d.default,
+    aten.replication_pad1d.default, aten.replication_pad2d.default, aten.replication_pad3d.default,
+    aten._pad_circular.default,
+)  # fmt: skip
+def repeating_pad_interval(node: Node, result: Fact, x: Fact, padding: Sequence[Size]) -> Interval:
+    """The operand's own elements once more."""
+    axis = x.bounds.axis
+    return x.bounds if axis is None or axis < -len(padding) // 2 else x.bounds.collapsed()

@@ -9,9 +9,11 @@ import torch
 from torch.fx import Node
 
 from dydca.analysis.facts import Fact, Size
-from dydca.analysis.rules.arithmetic import at_least, ceildiv, floordiv, smallest
+from dydca.analysis.intervals import Interval, places, spanning
+from dydca.analysis.rules.arithmetic import at_least, ceildiv, floordiv, product, smallest
 from dydca.analysis.rules.conv import spread
-from dydca.analysis.rules.registry import require, require_rank, rule
+from dydca.analysis.rules.reduction import mean_of
+from dydca.analysis.rules.registry import bounds, interval_rule, require, require_rank, rule
 
 aten = torch.ops.aten
 Sizes: TypeAlias = Size | Sequence[Size]
@@ -127,3 +129,43 @@ def adaptive_max_pool2d(node: Node, x: Fact, size: Sequence[Size]) -> Fact:
     """As many windows as asked for, and where each maximum lies."""
     result = adaptive_avg_pool2d(node, x, size)
     return Fact(items=(result, Fact(result.shape, torch.int64)))
+
+
+@interval_rule(aten.avg_pool1d.default, aten.avg_pool2d.default)
+def avg_pool_interval(
+    node: Node,
+    result: Fact,
+    x: Fact,
+    kernel: Sizes,
+    stride: Sizes = (),
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor: int | None = None,
+) -> Interval:
+    """A mean of elements and perhaps of padding; a divisor of one's own makes it a sum."""
+    padded = any(not isinstance(pad, int) or pad > 0 for pad in _spread(padding, 1))
+    rank = 1 if node.target is aten.avg_pool1d.default else 2
+    inside, count = x.bounds.along(-rank - 1), product(_spread(kernel, rank))
+    if (padded and count_include_pad) or divisor:
+        inside |= spanning(0, 0)
+    mean = mean_of(inside, count, result.dtype)
+    return mean * (bounds(count) / bounds(divisor)) if divisor else mean
+
+
+@interval_rule(aten.adaptive_avg_pool1d.default, aten.adaptive_avg_pool2d.default, aten._adaptive_avg_pool2d.default)
+def adaptive_avg_pool_interval(node: Node, result: Fact, x: Fact, size: Sequence[Size]) -> Interval:
+    """A mean of at most all elements of a picture."""
+    return mean_of(x.bounds.along(-1 - len(size)), product(x.shape[-len(size) :]), result.dtype)
+
+
+@interval_rule(aten.max_pool2d.default)
+def max_pool_interval(node: Node, result: Fact, x: Fact, *settings: object) -> Interval:
+    """Elements of the operand; padding never wins."""
+    return x.bounds.along(-3)
+
+
+@interval_rule(aten.max_pool2d_with_indices.default, aten.adaptive_max_pool2d.default)
+def max_pool_with_indices_interval(node: Node, result: Fact, x: Fact, *settings: object) -> tuple[Interval, Interval]:
+    """Elements of the operand, and places in the picture."""
+    return x.bounds.along(-3), places(product(x.shape[-2:]))

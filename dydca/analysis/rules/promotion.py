@@ -65,6 +65,12 @@ def as_float(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype.is_floating_point or dtype.is_complex else torch.get_default_dtype()
 
 
+def summed_dtype(x: Fact, dtype: torch.dtype | None) -> torch.dtype | None:
+    """The type of a sum: those of integers are int64 unless told."""
+    assert x.dtype is not None
+    return dtype or (x.dtype if x.dtype.is_floating_point or x.dtype.is_complex else torch.int64)
+
+
 def broadcast(node: Node, *operands: Operand) -> tuple[Size, ...]:
     """The common shape of the operands.
 

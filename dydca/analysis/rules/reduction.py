@@ -1,4 +1,4 @@
-"""Operators that reduce axes or run along one."""
+"""Sums, means, spreads and norms over axes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import torch
 from torch.fx import Node
 
 from dydca.analysis.facts import Fact, Size
-from dydca.analysis.rules.arithmetic import at_least, product
-from dydca.analysis.rules.promotion import as_float
-from dydca.analysis.rules.registry import axis_of, require, rule, shape_text
+from dydca.analysis.intervals import LARGEST_COUNT, Interval, growth, spanning
+from dydca.analysis.rules.arithmetic import product
+from dydca.analysis.rules.promotion import as_float, summed_dtype
+from dydca.analysis.rules.registry import axis_of, interval_rule, rule
+from dydca.program import op_name
 
 aten = torch.ops.aten
 Axes: TypeAlias = int | Sequence[int] | None
@@ -31,17 +33,23 @@ def reduced(node: Node, x: Fact, dims: Axes, keepdim: bool = False) -> tuple[Siz
     return tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
 
 
-def _nonempty(node: Node, x: Fact, dims: Axes) -> None:
-    """The largest of no elements does not exist."""
-    axes = range(len(x.shape)) if dims is None or dims == [] else (dims,) if isinstance(dims, int) else dims
-    count = product(x.shape[axis_of(node, dim, len(x.shape))] for dim in axes) if x.shape else 1
-    require(node, at_least(count, 1), "there is nothing to reduce", got=shape_text(x.shape), want="1 element or more")
+def chosen_axes(x: Fact, dims: Axes) -> set[int]:
+    """The reduced axes, counted from the front; none named means all."""
+    rank = len(x.shape)
+    return {axis % rank for axis in ((dims,) if isinstance(dims, int) else dims or range(rank))} if rank else set()
 
 
-def _whole(x: Fact, dtype: torch.dtype | None) -> torch.dtype | None:
-    """Sums of integers are int64."""
-    assert x.dtype is not None
-    return dtype or (x.dtype if x.dtype.is_floating_point or x.dtype.is_complex else torch.int64)
+def elements(x: Fact, dims: Axes) -> Size:
+    """How many elements each reduced group has."""
+    return product(x.shape[axis] for axis in chosen_axes(x, dims))
+
+
+def remaining(x: Fact, dims: Axes, keepdim: bool) -> Interval:
+    """The interval of the operand, told apart along the same axis if that is left."""
+    own, rank, axes = x.bounds, len(x.shape), chosen_axes(x, dims)
+    if own.axis is None or own.axis + rank in axes:
+        return own.collapsed()
+    return own.moved(own.axis + (0 if keepdim else sum(axis > own.axis + rank for axis in axes)))
 
 
 def _fraction(x: Fact, dtype: torch.dtype | None = None) -> torch.dtype:
@@ -98,13 +106,13 @@ def variance_and_mean_corrected(
 @rule(aten.sum.default, aten.prod.default)
 def sum_all(node: Node, x: Fact, *, dtype: torch.dtype | None = None) -> Fact:
     """All elements in one."""
-    return Fact((), _whole(x, dtype))
+    return Fact((), summed_dtype(x, dtype))
 
 
 @rule(aten.sum.dim_IntList, aten.prod.dim_int, aten.nansum.default)
 def sum_(node: Node, x: Fact, dims: Axes = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Fact:
     """One element per reduced group."""
-    return Fact(reduced(node, x, dims, keepdim), _whole(x, dtype))
+    return Fact(reduced(node, x, dims, keepdim), summed_dtype(x, dtype))
 
 
 @rule(aten.linalg_vector_norm.default)
@@ -127,71 +135,98 @@ def any_(node: Node, x: Fact, dims: Axes = None, keepdim: bool = False) -> Fact:
     return Fact(reduced(node, x, dims, keepdim), x.dtype if x.dtype is torch.uint8 else torch.bool)
 
 
-@rule(aten.amax.default, aten.amin.default)
-def amax(node: Node, x: Fact, dims: Axes = None, keepdim: bool = False) -> Fact:
-    """The extreme element per reduced group."""
-    _nonempty(node, x, dims or None)
-    return Fact(reduced(node, x, dims, keepdim), x.dtype)
+def mean_of(x: Interval, count: Size, dtype: torch.dtype | None) -> Interval:
+    """Of the mean of `count` elements."""
+    return x.stretched(growth(count + 2 if isinstance(count, int) else LARGEST_COUNT, dtype))
 
 
-@rule(aten.max.default, aten.min.default, aten.median.default)
-def max_all(node: Node, x: Fact) -> Fact:
-    """The extreme or middle one of all elements."""
-    return amax(node, x)
+@interval_rule(aten.mean.default, aten.mean.dim)
+def mean_interval(
+    node: Node, result: Fact, x: Fact, dims: Axes = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
+) -> Interval:
+    """Between the extreme elements."""
+    return mean_of(remaining(x, dims, keepdim), elements(x, dims), result.dtype)
 
 
-@rule(aten.max.dim, aten.min.dim, aten.median.dim)
-def max_(node: Node, x: Fact, dim: int, keepdim: bool = False) -> Fact:
-    """The extreme or middle element per group and where it lies."""
-    result = amax(node, x, dim, keepdim)
-    return Fact(items=(result, Fact(result.shape, torch.int64)))
+@interval_rule(aten.sum.default, aten.sum.dim_IntList)
+def sum_interval(
+    node: Node, result: Fact, x: Fact, dims: Axes = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
+) -> Interval:
+    """As many times the extreme elements as there are; over channels that are told apart, their sum."""
+    count, own = elements(x, dims), x.bounds
+    if own.axis is None or own.axis + len(x.shape) not in chosen_axes(x, dims) or not isinstance(count, int):
+        return remaining(x, dims, keepdim).summed(count if isinstance(count, int) else None, result.dtype)
+    each = own.summed(count // own.ends.shape[1], result.dtype)
+    return Interval(each.ends.sum(1, keepdims=True), None, each.nan).stretched(growth(count, result.dtype))
 
 
-@rule(aten.argmax.default, aten.argmin.default)
-def argmax(node: Node, x: Fact, dim: int | None = None, keepdim: bool = False) -> Fact:
-    """Where the extreme element of each group lies."""
-    _nonempty(node, x, dim)
-    return Fact(reduced(node, x, dim, keepdim), torch.int64)
+@interval_rule(aten.var.dim, aten.std.dim)
+def variance_interval(
+    node: Node, result: Fact, x: Fact, dims: Axes = None, unbiased: bool = True, keepdim: bool = False
+) -> Interval:
+    """As `spread` with 1 or 0 elements fewer."""
+    return spread(node, x, elements(x, dims), float(unbiased))
 
 
-@rule(aten.softmax.int, aten.log_softmax.int)
-def softmax(node: Node, x: Fact, dim: int, dtype: torch.dtype | None = None) -> Fact:
-    """Fractions that add up to one along an axis, or their logarithms."""
-    axis_of(node, dim, len(x.shape))
-    return Fact(x.shape, dtype or x.dtype)
+@interval_rule(aten.var.default, aten.std.default)
+def variance_all_interval(node: Node, result: Fact, x: Fact, unbiased: bool = True) -> Interval:
+    """As `spread` with 1 or 0 elements fewer."""
+    return spread(node, x, elements(x, None), float(unbiased))
 
 
-@rule(aten._softmax.default, aten._log_softmax.default)
-def softmax_native(node: Node, x: Fact, dim: int, half_to_float: bool) -> Fact:
-    """As `softmax`."""
-    return softmax(node, x, dim)
+@interval_rule(aten.var.correction, aten.std.correction)
+def variance_corrected_interval(
+    node: Node, result: Fact, x: Fact, dims: Axes = None, *, correction: float | None = None, keepdim: bool = False
+) -> Interval:
+    """As `spread` with any number of elements fewer, 1 unless told."""
+    return spread(node, x, elements(x, dims), 1.0 if correction is None else float(correction))
 
 
-@rule(aten.cumsum.default, aten.cumprod.default)
-def cumsum(node: Node, x: Fact, dim: int, *, dtype: torch.dtype | None = None) -> Fact:
-    """Running totals along an axis."""
-    axis_of(node, dim, len(x.shape))
-    return Fact(x.shape, _whole(x, dtype))
+def spread(node: Node, x: Fact, count: Size, fewer: float) -> Interval:
+    """Squares of half the width at most, times ``count / (count - fewer)``; with the rounding of the mean."""
+    number = count if isinstance(count, int) else LARGEST_COUNT
+    least = count if isinstance(count, int) else 2  # the fewest elements have the largest factor
+    if not x.bounds.bounded or least <= fewer:
+        return spanning(0, float("inf"), nan=True)
+    error = growth(number + 2, x.dtype)
+    reach = (x.bounds.high - x.bounds.low) / 2 + error * x.bounds.magnitude
+    most = reach * reach * (1 + error) * least / (least - fewer)
+    return spanning(0, most if op_name(node).startswith("var") else most**0.5, nan=not isinstance(count, int))
 
 
-@rule(aten.sort.default)
-def sort(node: Node, x: Fact, dim: int = -1, descending: bool = False) -> Fact:
-    """The elements of an axis in order, and where they were."""
-    axis_of(node, dim, len(x.shape))
-    return Fact(items=(Fact(x.shape, x.dtype), Fact(x.shape, torch.int64)))
+@interval_rule(aten.var_mean.dim, aten.std_mean.dim)
+def variance_and_mean_interval(
+    node: Node, result: Fact, x: Fact, dims: Axes = None, unbiased: bool = True, keepdim: bool = False
+) -> tuple[Interval, Interval]:
+    """The spread and the mean."""
+    count = elements(x, dims)
+    return spread(node, x, count, float(unbiased)), mean_of(remaining(x, dims, keepdim), count, x.dtype)
 
 
-@rule(aten.argsort.default)
-def argsort(node: Node, x: Fact, dim: int = -1, descending: bool = False) -> Fact:
-    """Where the elements of an axis lie in order."""
-    return sort(node, x, dim).items[1]
+@interval_rule(aten.var_mean.correction, aten.std_mean.correction)
+def variance_and_mean_corrected_interval(
+    node: Node, result: Fact, x: Fact, dims: Axes = None, *, correction: float | None = None, keepdim: bool = False
+) -> tuple[Interval, Interval]:
+    """The spread and the mean."""
+    count = elements(x, dims)
+    fewer = 1.0 if correction is None else float(correction)
+    return spread(node, x, count, fewer), mean_of(remaining(x, dims, keepdim), count, x.dtype)
 
 
-@rule(aten.topk.default)
-def topk(node: Node, x: Fact, k: Size, dim: int = -1, largest: bool = True, sorted: bool = True) -> Fact:
-    """The `k` extreme elements of an axis, and where they lie."""
-    axis = axis_of(node, dim, len(x.shape))
-    size = x.shape[axis] if x.shape else 1
-    require(node, at_least(size, k), "the axis has fewer elements", got=k, want=f"<= {size}")
-    shape = (*x.shape[:axis], k, *x.shape[axis + 1 :]) if x.shape else ()
-    return Fact(items=(Fact(shape, x.dtype), Fact(shape, torch.int64)))
+@interval_rule(aten.linalg_vector_norm.default)
+def vector_norm_interval(
+    node: Node, result: Fact, x: Fact, order: float = 2, dims: Axes = None, keepdim: bool = False, **options: object
+) -> Interval:
+    """No element's magnitude times more than the root of their number."""
+    count, most = elements(x, dims), x.bounds.magnitude
+    if not isinstance(count, int) or order < 1:
+        return spanning(0, float("inf"), nan=x.bounds.nan)
+    reach = most * count ** (1 / order) if count else 0.0
+    return spanning(0, reach, nan=x.bounds.nan).stretched(growth(2 * count + 4, result.dtype))
+
+
+@interval_rule(aten.count_nonzero.default, aten.count_nonzero.dim_IntList)
+def count_nonzero_interval(node: Node, result: Fact, x: Fact, dims: Axes = None) -> Interval:
+    """As many as there are at most."""
+    count = elements(x, dims)
+    return spanning(0, count if isinstance(count, int) else float("inf"))

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from torch.fx import Node
 
-from dydca.analysis.facts import Assumption, Fact, Size
+from dydca.analysis.facts import Assumption, Fact, Scalar, Size, bounds_of
+from dydca.analysis.intervals import Interval
 from dydca.analysis.rules.arithmetic import Condition
 from dydca.errors import ShapeError
 from dydca.program import where
@@ -19,7 +20,13 @@ Rule = Callable[..., Fact]
 RULES: dict[Any, Rule] = {}
 """Rules by ATen overload or Python function."""
 
+Intervals: TypeAlias = Interval | Sequence[Interval | None] | None
+IntervalRule = Callable[..., Intervals]
+INTERVAL_RULES: dict[Any, IntervalRule] = {}
+"""The same for the intervals of values."""
+
 _AnyRule = TypeVar("_AnyRule", bound=Rule)
+_AnyIntervalRule = TypeVar("_AnyIntervalRule", bound=IntervalRule)
 _assumed: ContextVar[list[Assumption] | None] = ContextVar("assumed", default=None)
 
 
@@ -32,15 +39,37 @@ def rule(*operators: Any) -> Callable[[_AnyRule], _AnyRule]:
     Raises:
         ValueError: One of the operators has a rule already.
     """
+    return _registering(RULES, operators)
 
-    def register(function: _AnyRule) -> _AnyRule:
+
+def interval_rule(*operators: Any) -> Callable[[_AnyIntervalRule], _AnyIntervalRule]:
+    """Registers what the elements of a result lie between: ``(node, result, *arguments, **keywords) -> Interval``.
+
+    `result` is the fact that the operator's `rule` has made; the arguments are those that `rule` gets, and
+    ``x.bounds`` is the interval of a tensor operand, never None. The answer may be one per result for an operator with
+    several, and None where nothing can be told. It is over the real numbers, and sound before the one rounding to the
+    element type of the result, which the sweep adds; what rounds more often must widen its answer itself.
+
+    Raises:
+        ValueError: One of the operators has an interval rule already.
+    """
+    return _registering(INTERVAL_RULES, operators)
+
+
+def _registering(table: dict[Any, Any], operators: Sequence[Any]) -> Callable[[Any], Any]:
+    def register(function: Any) -> Any:
         for operator in operators:
-            if operator in RULES:
-                raise ValueError(f"{operator} has a rule already: {RULES[operator].__name__}")
-            RULES[operator] = function
+            if operator in table:
+                raise ValueError(f"{operator} has a rule already: {table[operator].__name__}")
+            table[operator] = function
         return function
 
     return register
+
+
+def bounds(operand: Fact | Scalar) -> Interval:
+    """What an operand lies between, be it a tensor or a number."""
+    return operand.bounds if isinstance(operand, Fact) else bounds_of(operand)
 
 
 def require(node: Node, holds: Condition, what: str, got: object = None, want: object = None) -> None:

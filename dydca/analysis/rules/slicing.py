@@ -1,25 +1,19 @@
-"""Operators that read or write a part of a tensor."""
+"""Operators that read or write a part of a tensor at positions known beforehand."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
 import sympy
 import torch
 from torch.fx import Node
 
 from dydca.analysis.facts import Fact, Size
+from dydca.analysis.intervals import Interval
 from dydca.analysis.rules.arithmetic import at_least, ceildiv, equal, largest, smallest
-from dydca.analysis.rules.promotion import broadcast_shapes, common_shape
-from dydca.analysis.rules.registry import axis_of, require, require_rank, rule, shape_text, told
+from dydca.analysis.rules.registry import axis_of, interval_rule, require, rule, shape_text
 
 aten = torch.ops.aten
-
-
-def unknown_size(node: Node, suffix: str = "") -> sympy.Symbol:
-    """A size that only execution can tell."""
-    return sympy.Symbol(f"u_{node.name}{suffix}", integer=True, nonnegative=True)
 
 
 def _position(index: Size, size: Size) -> Size:
@@ -102,105 +96,55 @@ def _require_part(node: Node, part: tuple[Size, ...], source: Fact) -> None:
         require(node, equal(size, wanted), "the source does not fit", got, want)
 
 
-@rule(aten.index_select.default)
-def index_select(node: Node, x: Fact, dim: int, index: Fact) -> Fact:
-    """The entries of one axis that a list names."""
-    require_rank(node, index, 0, 1)
-    axis = axis_of(node, dim, len(x.shape))
-    count = index.shape[0] if index.shape else 1
-    return Fact((*x.shape[:axis], count, *x.shape[axis + 1 :]) if x.shape else (), x.dtype)
+def part_of(x: Fact, dim: int, places: slice | None) -> Interval:
+    """Of some entries of an axis; None if it is not known which."""
+    own = x.bounds
+    if not x.shape or own.axis != dim % len(x.shape) - len(x.shape):
+        return own
+    chosen = own.entries(_longest(x, own))[:, places] if places is not None else own.ends[:, :0]
+    return Interval(chosen, own.axis, own.nan) if chosen.size else own.collapsed()
 
 
-@rule(aten.gather.default)
-def gather(node: Node, x: Fact, dim: int, index: Fact, **options: object) -> Fact:
-    """One element of an axis per position of `index`."""
-    axis = axis_of(node, dim, len(x.shape))
-    got, want = shape_text(index.shape), told("at most {} beside axis {}", x.shape, axis)
-    require(node, len(index.shape or (1,)) == len(x.shape or (1,)), "the index has another rank", got, want)
-    for other, (size, limit) in enumerate(zip(index.shape, x.shape, strict=False)):
-        require(node, other == axis or at_least(limit, size), "the index is larger than the tensor", got, want)
-    return Fact(index.shape, x.dtype)
+def _longest(x: Fact, own: Interval) -> int:
+    size = x.shape[own.axis or 0]
+    return size if isinstance(size, int) else own.ends.shape[1]
 
 
-@rule(aten.take_along_dim.default)
-def take_along_dim(node: Node, x: Fact, index: Fact, dim: int) -> Fact:
-    """As `gather`, with the other axes broadcast."""
-    axis = axis_of(node, dim, len(x.shape))
-    rest = broadcast_shapes(
-        node, (*x.shape[:axis], 1, *x.shape[axis + 1 :]), (*index.shape[:axis], 1, *index.shape[axis + 1 :])
-    )
-    return Fact((*rest[:axis], index.shape[axis], *rest[axis + 1 :]), x.dtype)
+@interval_rule(aten.slice.Tensor)
+def slice_interval(
+    node: Node, result: Fact, x: Fact, dim: int = 0, start: Size | None = None, end: Size | None = None, step: int = 1
+) -> Interval:
+    """The entries that are left."""
+    known = all(place is None or isinstance(place, int) for place in (start, end))
+    return part_of(x, dim, slice(start, end, step) if known else None)
 
 
-@rule(aten.index.Tensor)
-def index(node: Node, x: Fact, indices: Sequence[Fact | None]) -> Fact:
-    """``x[i, :, mask, ...]``: index tensors broadcast together; a mask yields as many as it has true elements."""
-    axes: list[tuple[Size, ...] | None] = []
-    at = 0
-    for entry in indices:
-        if entry is not None and entry.dtype in (torch.bool, torch.uint8):
-            require(
-                node,
-                _matches(entry.shape, x.shape[at:]),
-                "the mask does not fit",
-                shape_text(entry.shape),
-                shape_text(x.shape),
-            )
-            axes += [(unknown_size(node),)] * len(entry.shape)
-            at += len(entry.shape)
-        else:
-            axes.append(None if entry is None else entry.shape)
-            at += 1
-    require(node, at <= len(x.shape), "there are more indices than axes", got=at, want=f"<= {len(x.shape)}")
-    chosen = [axis for axis, shape in enumerate(axes) if shape is not None]
-    joint = common_shape(node, (shape for shape in axes if shape is not None))
-    rest = [(axis, size) for axis, size in enumerate(x.shape) if axis not in chosen]
-    front = chosen[0] if chosen == list(range(chosen[0], chosen[-1] + 1)) else 0
-    before = tuple(size for axis, size in rest if axis < front)
-    return Fact((*before, *joint, *(size for axis, size in rest if axis >= front)), x.dtype)
+@interval_rule(aten.narrow.default)
+def narrow_interval(node: Node, result: Fact, x: Fact, dim: int, start: Size, length: Size) -> Interval:
+    """The entries that are left."""
+    known = isinstance(start, int) and isinstance(length, int) and start >= 0
+    return part_of(x, dim, slice(start, start + length) if known else None)
 
 
-def _matches(mask: tuple[Size, ...], shape: tuple[Size, ...]) -> bool:
-    return len(mask) <= len(shape) and all(equal(m, n) is not False for m, n in zip(mask, shape, strict=False))
+@interval_rule(aten.select.int)
+def select_interval(node: Node, result: Fact, x: Fact, dim: int, index: Size) -> Interval:
+    """The one entry, or those of the axes that stay."""
+    own, rank = x.bounds, len(x.shape)
+    if own.axis is None or own.axis == dim % rank - rank:
+        known = isinstance(index, int) and own.axis is not None
+        return part_of(x, dim, slice(index, index + 1 or None) if known else None).collapsed()
+    return own.moved(own.axis + (dim % rank > own.axis + rank))
 
 
-@rule(
-    aten.index_put.default, aten.index_fill.int_Scalar, aten.index_fill.int_Tensor, aten.scatter.src, aten.scatter.value
-)
-def written(node: Node, x: Fact, *where: object, **options: object) -> Fact:
-    """`x` with some elements replaced."""
-    return Fact(x.shape, x.dtype)
+@interval_rule(aten.select_scatter.default)
+def select_scatter_interval(node: Node, result: Fact, x: Fact, source: Fact, dim: int, index: Size) -> Interval:
+    """Old and new elements."""
+    return x.bounds | source.bounds.collapsed()
 
 
-@rule(aten.embedding.default)
-def embedding(node: Node, weight: Fact, indices: Fact, *settings: object) -> Fact:
-    """One row of `weight` per index."""
-    require_rank(node, weight, 2)
-    return Fact((*indices.shape, weight.shape[1]), weight.dtype)
-
-
-@rule(aten.nonzero.default)
-def nonzero(node: Node, x: Fact) -> Fact:
-    """The positions of the elements that are not 0: as many as the data has."""
-    return Fact((unknown_size(node), len(x.shape)), torch.int64)
-
-
-@rule(aten.where.default)
-def where_positions(node: Node, condition: Fact) -> Fact:
-    """The positions of the true elements, one tensor per axis."""
-    return Fact(items=(Fact((unknown_size(node),), torch.int64),) * len(condition.shape))
-
-
-@rule(aten.masked_select.default)
-def masked_select(node: Node, x: Fact, mask: Fact) -> Fact:
-    """The elements under the mask, in a row."""
-    broadcast_shapes(node, x.shape, mask.shape)
-    return Fact((unknown_size(node),), x.dtype)
-
-
-@rule(aten._unique2.default)
-def unique(node: Node, x: Fact, sort: bool = True, inverse: bool = False, counts: bool = False) -> Fact:
-    """The different elements; where each element went and how often it came, if asked for."""
-    found = (unknown_size(node),)
-    positions = Fact(x.shape if inverse or counts else (0,), torch.int64)
-    return Fact(items=(Fact(found, x.dtype), positions, Fact(found if counts else (0,), torch.int64)))
+@interval_rule(aten.slice_scatter.default)
+def slice_scatter_interval(node: Node, result: Fact, x: Fact, source: Fact, dim: int = 0, *places: object) -> Interval:
+    """Old and new elements."""
+    own = source.bounds
+    written = own.collapsed() if own.axis == dim % len(x.shape) - len(x.shape) else own
+    return x.bounds | written

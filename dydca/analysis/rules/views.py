@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch.fx import Node
 
 from dydca.analysis.facts import Fact, Size
+from dydca.analysis.intervals import Interval, spanning
 from dydca.analysis.rules.arithmetic import at_least, divides, equal, largest, product, quotient, smallest
 from dydca.analysis.rules.conv import window
-from dydca.analysis.rules.registry import axis_of, require, require_rank, rule, shape_text, told
+from dydca.analysis.rules.registry import axis_of, interval_rule, require, require_rank, rule, shape_text, told
+from dydca.program import op_name
 
 aten = torch.ops.aten
 
@@ -200,3 +203,99 @@ def im2col(
     *batch, channels, height, width = x.shape
     axes = zip((height, width), kernel, stride, padding, dilation, strict=True)
     return Fact((*batch, channels * product(kernel), product(window(node, *axis) for axis in axes)), x.dtype)
+
+
+@interval_rule(
+    aten.view.default, aten.reshape.default, aten._unsafe_view.default, aten.flatten.using_ints, aten.unflatten.int,
+    aten.unsqueeze.default, aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims,
+)  # fmt: skip
+def reshaped_interval(node: Node, result: Fact, x: Fact, *sizes: object) -> Interval:
+    """Told apart along the axis that has the same entries, if there is one: as many, each of as many elements."""
+    own = x.bounds
+    if own.axis is None:
+        return own
+    size, behind = x.shape[own.axis], product(x.shape[len(x.shape) + own.axis + 1 :])
+    for axis in range(-len(result.shape), 0):
+        if result.shape[axis] == size and product(result.shape[len(result.shape) + axis + 1 :]) == behind:
+            return own.moved(axis)
+    return own.collapsed()
+
+
+@interval_rule(aten.permute.default)
+def permute_interval(node: Node, result: Fact, x: Fact, dims: Sequence[int]) -> Interval:
+    """The axis where it goes."""
+    own, rank = x.bounds, len(x.shape)
+    if own.axis is None:
+        return own
+    return own.moved([dim % rank for dim in dims].index(own.axis + rank) - rank)
+
+
+@interval_rule(aten.transpose.int, aten.swapaxes.default)
+def transpose_interval(node: Node, result: Fact, x: Fact, dim0: int, dim1: int) -> Interval:
+    """The axis where it goes."""
+    order = list(range(len(x.shape)))
+    if order:
+        order[dim0], order[dim1] = order[dim1], order[dim0]
+    return permute_interval(node, result, x, order)
+
+
+@interval_rule(aten.t.default, aten.numpy_T.default)
+def reverse_axes_interval(node: Node, result: Fact, x: Fact) -> Interval:
+    """The axis where it goes."""
+    return permute_interval(node, result, x, range(len(x.shape))[::-1])
+
+
+@interval_rule(aten.mT.default, aten.adjoint.default)
+def matrix_transpose_interval(node: Node, result: Fact, x: Fact) -> Interval:
+    """The axis where it goes."""
+    return transpose_interval(node, result, x, -2, -1)
+
+
+@interval_rule(aten.flip.default, aten.roll.default)
+def turned_interval(node: Node, result: Fact, x: Fact, *settings: Sequence[int]) -> Interval:
+    """Told apart no more along an axis that turns."""
+    own, rank = x.bounds, len(x.shape)
+    dims = settings[-1] if op_name(node) == "flip" or len(settings) > 1 else range(rank)
+    return own.collapsed() if own.axis is not None and own.axis + rank in [dim % rank for dim in dims] else own
+
+
+@interval_rule(aten.rot90.default, aten.diagonal.default, aten.im2col.default)
+def mixed_interval(node: Node, result: Fact, x: Fact, *settings: object) -> Interval:
+    """The same elements, told apart no more; im2col adds zeros."""
+    own = x.bounds.collapsed()
+    return own | spanning(0, 0) if op_name(node) == "im2col" else own
+
+
+@interval_rule(aten.unfold.default)
+def unfold_interval(node: Node, result: Fact, x: Fact, dim: int, size: int, step: int) -> Interval:
+    """The same elements; the new axis comes last."""
+    own = x.bounds
+    if own.axis is None or own.axis == dim % len(x.shape) - len(x.shape):
+        return own.collapsed()
+    return own.moved(own.axis - 1)
+
+
+@interval_rule(aten.pixel_shuffle.default)
+def pixel_shuffle_interval(node: Node, result: Fact, x: Fact, factor: int) -> Interval:
+    """The channels that one channel is put together from."""
+    own = x.bounds.along(-3)
+    if own.axis is None or own.ends.shape[1] % factor**2:
+        return own.collapsed()
+    groups = own.ends.reshape(2, -1, factor * factor)
+    return Interval(np.stack([groups[0].min(1), groups[1].max(1)]), -3, own.nan)
+
+
+@interval_rule(aten.pixel_unshuffle.default)
+def pixel_unshuffle_interval(node: Node, result: Fact, x: Fact, factor: int) -> Interval:
+    """Each channel as often as it gives channels."""
+    own = x.bounds.along(-3)
+    return own if own.axis is None else Interval(np.repeat(own.ends, factor * factor, 1), -3, own.nan)
+
+
+@interval_rule(aten.channel_shuffle.default)
+def channel_shuffle_interval(node: Node, result: Fact, x: Fact, groups: int) -> Interval:
+    """The channels in their new order."""
+    own = x.bounds
+    if own.axis is None or own.axis + len(x.shape) != 1 or own.ends.shape[1] % groups:
+        return own.collapsed()
+    return Interval(own.ends.reshape(2, groups, -1).swapaxes(1, 2).reshape(2, -1), own.axis, own.nan)
