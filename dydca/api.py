@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from dydca.compiled import CompiledNetwork, CrossCompiledNetwork, Source
 from dydca.errors import LoweringError
 from dydca.lower.targets import find_target
 from dydca.passes import Dump, Pass, default_passes, run_passes
+from dydca.program import Range
 from dydca.report import explain_program
 
 
@@ -26,6 +27,7 @@ def compile(
     target: str | Sequence[str] = "host",
     cpu: str | None = None,
     threads: int | None = None,
+    input_range: Range | Mapping[str, Range] | None = None,
     max_routes: int = MAX_ROUTES,
     passes: Sequence[Pass] | None = None,
     verify: bool = False,
@@ -41,6 +43,8 @@ def compile(
             ``android-aarch64``, or several of them, of one platform each.
         cpu: LLVM's name of the processor, e.g. ``cortex-a78``; by default the least of the target, or this machine's.
         threads: Of the returned network, and of every loaded or exported copy, 1..64; by default one per processor.
+        input_range: The least and the largest value that will ever be passed, ``(0, 1)``, or this by input name. What
+            follows from it is compiled in and not checked: a clip that never clips goes, for example.
         max_routes: How many routes one patch may have.
         passes: Run in this order; by default `dydca.passes.default_passes`.
         verify: Executes the graph before and after every pass on every route and patch; runs what was compiled for
@@ -57,6 +61,7 @@ def compile(
     names = [target] if isinstance(target, str) else list(target)
     targets = [find_target(name, cpu) for name in names]
     program = capture(model, patch_shapes, example_inputs, max_routes=max_routes)
+    program.promise(input_range)
     if program.ranges:
         got = " and ".join(map(str, program.ranges))
         raise LoweringError("DYD107", "code is made for single sizes, not for ranges", got=got)

@@ -19,13 +19,14 @@ from dydca.errors import LoweringError
 from dydca.lower.build import Parts, link_program
 from dydca.lower.calls import Calls, TensorType
 from dydca.lower.targets import Target
+from dydca.program import Input
 
 MEAN_TOLERANCE = 1e-4
 """Largest mean difference to PyTorch that compiled code may show, as a part of the output's maximum."""
 
 
-def check(network: Callable[..., Any], module: nn.Module, entries: Iterable[Calls]) -> None:
-    """Runs every patch once on noise.
+def check(network: Callable[..., Any], module: nn.Module, declared: Sequence[Input], entries: Iterable[Calls]) -> None:
+    """Runs every patch once on noise, within the ranges that are declared for the inputs.
 
     The mean decides, not the maximum: a comparison on the way may fall differently by rounding on single pixels.
 
@@ -34,7 +35,7 @@ def check(network: Callable[..., Any], module: nn.Module, entries: Iterable[Call
     """
     generator = torch.Generator().manual_seed(0)
     for entry in entries:
-        inputs = [_random(tensor, generator) for tensor in entry.inputs]
+        inputs = [_random(*pair, generator) for pair in zip(declared, entry.inputs, strict=True)]
         result = network(*inputs)
         with torch.no_grad():
             expected = [leaf.detach() for leaf in tree_leaves(module(*inputs))]
@@ -45,8 +46,10 @@ def check(network: Callable[..., Any], module: nn.Module, entries: Iterable[Call
             raise LoweringError("DYD404", "the native code computes something else", got=got, want=MEAN_TOLERANCE)
 
 
-def _random(tensor: TensorType, generator: torch.Generator) -> Tensor:
-    """Values a picture may have; whole numbers are 0 or 1, which an index bears, too."""
+def _random(declared: Input, tensor: TensorType, generator: torch.Generator) -> Tensor:
+    """Values of the declared range, else those a picture may have; whole numbers are 0 or 1, which an index bears."""
+    if declared.promised:
+        return declared.example(tensor.shape, generator)
     if tensor.dtype == "float32":
         return torch.rand(tensor.shape, generator=generator)
     limit = 256 if tensor.dtype == "uint8" else 2
@@ -67,7 +70,9 @@ def find_emulator(target: Target) -> tuple[str, ...] | None:
     return (Path(found).name, "-cpu", "max") if found else None
 
 
-def check_emulated(parts: Parts, emulator: Sequence[str], module: nn.Module, entries: Iterable[Calls]) -> None:
+def check_emulated(
+    parts: Parts, emulator: Sequence[str], module: nn.Module, declared: Sequence[Input], entries: Iterable[Calls]
+) -> None:
     """The same in an emulator.
 
     Raises:
@@ -78,7 +83,7 @@ def check_emulated(parts: Parts, emulator: Sequence[str], module: nn.Module, ent
         program = Path(folder) / "dydca-run"
         program.write_bytes(link_program(parts))
         program.chmod(0o755)
-        check(Emulated([*emulator, str(program)], Path(folder)), module, entries)
+        check(Emulated([*emulator, str(program)], Path(folder)), module, declared, entries)
 
 
 class Emulated:

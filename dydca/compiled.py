@@ -115,13 +115,13 @@ class Source:
         if built.target.triple == here.triple and set(built.target.requires) <= set(here.requires):
             runs, how = built, "run on this machine"
         elif self.verify and (emulator := find_emulator(built.target)):
-            check_emulated(built.parts, emulator, self.module, built.calls)
+            check_emulated(built.parts, emulator, self.module, self.program.inputs, built.calls)
             return f"run by {emulator[0]}"
         else:
             runs = self._link(built.calls, here)
             how = "the same plan was compiled for this machine and run here; it has not run on its own"
         with runs.network(threads=1) as network:
-            check(network, self.module, built.calls)
+            check(network, self.module, self.program.inputs, built.calls)
         return how
 
     def _manifest(self, calls: Sequence[Calls], target: Target) -> dict[str, object]:

@@ -58,6 +58,10 @@ CODES: dict[str, Explanation] = {
         "An operator of the model does not accept a declared patch.",
         "Declare patches the operator accepts, or pad them before the network.",
     ),
+    "DYD203": Explanation(
+        "A declared range of input values is not understood.",
+        "Write input_range=(0, 1), or {input name: (0, 1)}; the first number is the smaller one.",
+    ),
     "DYD301": Explanation(
         "The order of the passes is not possible: a pass names one in `after` or `before` that is elsewhere.",
         "Reorder the passes so that each comes after and before those it names; the message lists what is absent.",

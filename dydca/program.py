@@ -6,9 +6,10 @@ the oracle of all that follows.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx import Node
 
+from dydca.errors import ShapeError
 from dydca.shapes import Patch, PatchRange
 
 _TORCH = str(Path(torch.__file__).parent)
@@ -204,13 +206,49 @@ class Decision:
         return f"{asked} is {bool(self.outcome) if self.arity == 2 else self.outcome}"
 
 
+Range = tuple[float, float]
+
+
+def _ordered(name: str, ends: Range) -> Range:
+    try:
+        low, high = map(float, ends)
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
+    if not low <= high or low == math.inf or high == -math.inf:
+        raise ShapeError("DYD203", f"the range of {name} is not understood", got=ends, want="(least, largest)")
+    return low, high
+
+
 @dataclass(frozen=True)
 class Input:
-    """An input of the network: its name, element type, and one symbol per axis."""
+    """An input of the network.
+
+    Attributes:
+        name: Of the argument of forward.
+        dtype: Element type.
+        dims: One symbol per axis.
+        range: The least and the largest value that a caller promises to pass, either of which may be infinite.
+    """
 
     name: str
     dtype: torch.dtype
     dims: tuple[sympy.Symbol, ...]
+    range: Range = (-math.inf, math.inf)
+
+    @property
+    def promised(self) -> bool:
+        """Whether anything is promised of its values."""
+        return self.range != (-math.inf, math.inf)
+
+    def example(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+        """A random tensor whose values keep the promise: normal where it leaves them free, else uniform."""
+        low, high = self.range
+        if math.isfinite(high - low):
+            drawn = low + (high - low) * torch.rand(tuple(shape), generator=generator, dtype=torch.float64)
+        else:
+            drawn = torch.randn(tuple(shape), generator=generator, dtype=torch.float64)
+            drawn = (drawn if self.dtype.is_floating_point else 4 * drawn).clamp(low, high)
+        return drawn.to(self.dtype).clamp(low, high)
 
 
 def bind_sizes(inputs: Sequence[Input], patch: Patch) -> dict[sympy.Symbol, int]:
@@ -273,6 +311,23 @@ class Program:
     def sizes(self, patch: Patch) -> dict[sympy.Symbol, int]:
         """Binds the dimension symbols of all inputs to the sizes of `patch`."""
         return bind_sizes(self.inputs, patch)
+
+    def promise(self, declared: Range | Mapping[str, Range] | None) -> None:
+        """Declares what values callers will pass: ``(0, 1)`` for every input, a range by the name of an input, or none.
+
+        Raises:
+            ShapeError: DYD203, a range has no two ends in order, or names no input.
+        """
+        if declared is None:
+            return
+        named = declared if isinstance(declared, Mapping) else {tensor.name: declared for tensor in self.inputs}
+        if unknown := sorted(named.keys() - {tensor.name for tensor in self.inputs}):
+            known = [tensor.name for tensor in self.inputs]
+            raise ShapeError("DYD203", "a range is declared for no input of the network", got=unknown, want=known)
+        self.inputs = tuple(
+            replace(tensor, range=_ordered(tensor.name, named[tensor.name])) if tensor.name in named else tensor
+            for tensor in self.inputs
+        )
 
     @property
     def patches(self) -> list[tuple[Route, Patch]]:

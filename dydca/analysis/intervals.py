@@ -88,12 +88,14 @@ class Interval:
 
     def __str__(self) -> str:
         """``[-0.3, 1]``, and whether an element may be not a number."""
-        return f"[{self.low:.4g}, {self.high:.4g}]" + (" or NaN" if self.nan else "")
+        return f"[{self.low + 0.0:.4g}, {self.high + 0.0:.4g}]" + (" or NaN" if self.nan else "")
 
     def __neg__(self) -> Interval:
-        return replace(self, ends=-self.ends[::-1])
+        return Interval(-self.ends[::-1], self.axis, self.nan)
 
     def __add__(self, other: Interval) -> Interval:
+        if self is UNKNOWN or other is UNKNOWN:
+            return UNKNOWN
         a, b, axis = _aligned(self, other)
         opposed = np.isinf(a) & np.isinf(b[::-1])
         with np.errstate(invalid="ignore"):
@@ -103,6 +105,8 @@ class Interval:
         return self + -other
 
     def __mul__(self, other: Interval) -> Interval:
+        if self is UNKNOWN and other is UNKNOWN:
+            return UNKNOWN
         a, b, axis = _aligned(self, other)
         vague = (_infinite(a) & _has_zero(b)) | (_infinite(b) & _has_zero(a))
         with np.errstate(invalid="ignore", over="ignore"):
@@ -118,12 +122,7 @@ class Interval:
     def __or__(self, other: Interval) -> Interval:
         """The smallest interval that holds both."""
         a, b, axis = _aligned(self, other)
-        return Interval(np.stack([np.minimum(a[0], b[0]), np.maximum(a[1], b[1])]), axis, self.nan or other.nan)
-
-    def __and__(self, other: Interval) -> Interval:
-        """What lies in both; each must be known to hold all elements."""
-        a, b, axis = _aligned(self, other)
-        return Interval(np.stack([np.maximum(a[0], b[0]), np.minimum(a[1], b[1])]), axis, self.nan and other.nan)
+        return _pair(np.minimum(a[0], b[0]), np.maximum(a[1], b[1]), axis, self.nan or other.nan)
 
     def larger(self, other: Interval) -> Interval:
         """Of ``max(a, b)``."""
@@ -137,7 +136,7 @@ class Interval:
 
     def clipped(self, low: float = -np.inf, high: float = np.inf) -> Interval:
         """Of ``clamp(a, low, high)``, or of a function whose range is known."""
-        return replace(self, ends=np.clip(self.ends, low, high))
+        return Interval(self.ends.clip(low, high), self.axis, self.nan)
 
     def collapsed(self) -> Interval:
         """One interval for all entries."""
@@ -149,7 +148,7 @@ class Interval:
 
     def moved(self, axis: int | None) -> Interval:
         """Of the same elements, whose axis now lies elsewhere; None if it is gone."""
-        return self.collapsed() if axis is None else self if self.axis is None else replace(self, axis=axis)
+        return self if self.axis is None else self.collapsed() if axis is None else Interval(self.ends, axis, self.nan)
 
     def entries(self, count: int) -> Ends:
         """The ends ``[2, count]`` of each of the `count` entries of the axis."""
@@ -157,17 +156,19 @@ class Interval:
 
     def stretched(self, part: float, absolute: float = 0.0) -> Interval:
         """With each end moved outward by a part of itself and by an amount; no end changes its sign."""
-        by = np.where(np.isinf(self.ends), 0.0, np.abs(self.ends)) * part + absolute
+        by = np.abs(self.ends)
+        by[np.isinf(by)] = 0.0
+        by = by * part + absolute
         low, high = self.ends[0] - by[0], self.ends[1] + by[1]
-        low = np.where(self.ends[0] >= 0, np.maximum(low, 0), low)
-        high = np.where(self.ends[1] <= 0, np.minimum(high, 0), high)
-        return replace(self, ends=np.stack([low, high]))
+        low[(low < 0) & (self.ends[0] >= 0)] = 0.0
+        high[(high > 0) & (self.ends[1] <= 0)] = 0.0
+        return _pair(low, high, self.axis, self.nan)
 
     def summed(self, count: int | None, dtype: torch.dtype | None) -> Interval:
         """Of the sum of `count` elements in any order; None says that their number is not known."""
         if count is None:
-            signs = np.stack([np.where(self.ends[0] >= 0, 0, -np.inf), np.where(self.ends[1] <= 0, 0, np.inf)])
-            return replace(self, ends=signs, nan=True)
+            low, high = np.where(self.ends[0] >= 0, 0, -np.inf), np.where(self.ends[1] <= 0, 0, np.inf)
+            return _pair(low, high, self.axis, nan=True)
         vague = bool(np.isinf(self.ends).all(0).any())  # infinities of both signs
         with np.errstate(invalid="ignore"):
             return _made(self.ends * count, self.axis, self.nan or vague).stretched(growth(count, dtype))
@@ -177,7 +178,8 @@ class Interval:
         if dtype is None or dtype.is_complex:
             return None
         if dtype.is_floating_point:
-            return replace(self, ends=_rounded(self.ends, dtype))
+            ends = _rounded(self.ends, dtype)
+            return self if ends is self.ends else Interval(ends, self.axis, self.nan)
         if dtype is torch.bool:
             return self.clipped(0, 1)
         limits = torch.iinfo(dtype)
@@ -196,8 +198,15 @@ def _aligned(a: Interval, b: Interval) -> tuple[Ends, Ends, int | None]:
 
 def _extremes(results: NDArray[np.float64], axis: int | None, nan: bool) -> Interval:
     """The least and the largest of an operation on all four pairs of ends; 0 times infinity is 0, its limit."""
-    rows = np.where(np.isnan(results), 0.0, results).reshape(4, -1)
-    return Interval(np.stack([rows.min(0), rows.max(0)]), axis, nan)
+    rows = results.reshape(4, -1)
+    rows[np.isnan(rows)] = 0.0
+    return _pair(np.minimum.reduce(rows), np.maximum.reduce(rows), axis, nan)
+
+
+def _pair(low: Ends, high: Ends, axis: int | None, nan: bool) -> Interval:
+    ends = np.empty((2, low.shape[0]))
+    ends[0], ends[1] = low, high
+    return Interval(ends, axis, nan)
 
 
 def _made(ends: Ends, axis: int | None, nan: bool) -> Interval:
@@ -220,11 +229,11 @@ def _rounded(ends: Ends, dtype: torch.dtype) -> Ends:
     with np.errstate(over="ignore"):
         near = ends.astype(grid)
     back = near.astype(np.float64)
-    if np.array_equal(back, ends):
+    if (back == ends).all():
         return ends
-    down = np.where(back[0] > ends[0], np.nextafter(near[0], grid(-np.inf)), near[0])
-    up = np.where(back[1] < ends[1], np.nextafter(near[1], grid(np.inf)), near[1])
-    return np.stack([down, up]).astype(np.float64)
+    back[0] = np.where(back[0] > ends[0], np.nextafter(near[0], grid(-np.inf)), near[0])
+    back[1] = np.where(back[1] < ends[1], np.nextafter(near[1], grid(np.inf)), near[1])
+    return back
 
 
 def growth(terms: int, dtype: torch.dtype | None) -> float:
@@ -244,7 +253,7 @@ def spanning(low: float, high: float, *, nan: bool = False) -> Interval:
 
 def entrywise(low: Sequence[float] | Ends, high: Sequence[float] | Ends, axis: int) -> Interval:
     """One interval per entry of `axis`."""
-    return Interval(np.stack([np.asarray(low, np.float64), np.asarray(high, np.float64)]), axis)
+    return _pair(np.asarray(low, np.float64), np.asarray(high, np.float64), axis, nan=False)
 
 
 def places(count: object) -> Interval:

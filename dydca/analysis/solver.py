@@ -19,15 +19,15 @@ import sympy
 import torch
 from torch.fx import Node
 
-from dydca.analysis.facts import Fact, Facts, plain
-from dydca.analysis.intervals import Interval
+from dydca.analysis.facts import Fact, Facts, Size, plain
+from dydca.analysis.intervals import Interval, spanning
 from dydca.analysis.rules import load_rules
 from dydca.analysis.rules.creation import stored
 from dydca.analysis.rules.fallback import meta_fact
 from dydca.analysis.rules.registry import INTERVAL_RULES, assumptions
 from dydca.analysis.symbols import Symbols
 from dydca.errors import ShapeError
-from dydca.program import Graph, Program, Route
+from dydca.program import Graph, Input, Program, Route
 from dydca.shapes import Patch, patch_label
 
 Transfer = Callable[[Fact], Fact]
@@ -61,8 +61,7 @@ def analyze(graph: Graph, inputs: Sequence[Fact], hints: Mapping[sympy.Symbol, i
 
 
 def _transferred(node: Node, facts: Facts, rule: Callable[..., Fact] | None, sizes: dict[sympy.Symbol, int]) -> Fact:
-    args = [_operand(arg, facts) for arg in node.args]
-    kwargs = {name: _operand(arg, facts) for name, arg in node.kwargs.items()}
+    args, kwargs = operands(node, facts)
     if rule is None:
         facts.unruled.append(node)
         fact = meta_fact(node, args, kwargs, sizes)
@@ -135,6 +134,13 @@ def _bounded(fact: Fact, node: Node, args: list[Any], kwargs: dict[str, Any]) ->
     return replace(fact, items=tuple(replace(item, interval=one and one.rounded(item.dtype)) for item, one in pairs))
 
 
+def operands(node: Node, facts: Facts) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments as rules see them: facts of tensors, values of scalars."""
+    return [_operand(arg, facts) for arg in node.args], {
+        name: _operand(arg, facts) for name, arg in node.kwargs.items()
+    }
+
+
 def _operand(arg: Any, facts: Facts) -> Any:
     """What a rule sees: the fact of a tensor, the value of a scalar."""
     if isinstance(arg, Node):
@@ -178,8 +184,12 @@ def analyze_patch(program: Program, route: Route, patch: Patch) -> Facts:
     ranks = tuple(len(tensor.dims) for tensor in program.inputs)
     if tuple(map(len, patch)) != ranks:
         raise ShapeError("DYD201", "the patch has another rank than the inputs", got=patch_label(patch), want=ranks)
-    inputs = [Fact(shape, tensor.dtype) for tensor, shape in zip(program.inputs, patch, strict=True)]
-    return analyze(route.graph, inputs)
+    return analyze(route.graph, [_promised(*pair) for pair in zip(program.inputs, patch, strict=True)])
+
+
+def _promised(tensor: Input, shape: tuple[Size, ...]) -> Fact:
+    """What is known of an input: no more than its shape and type, unless a range was declared."""
+    return Fact(shape, tensor.dtype, interval=spanning(*tensor.range) if tensor.promised else None)
 
 
 def analyze_route(program: Program, route: Route) -> Facts:
@@ -191,7 +201,7 @@ def analyze_route(program: Program, route: Route) -> Facts:
         ShapeError: DYD202, an operator refuses whatever patch takes this route.
     """
     symbols = Symbols(program, route)
-    inputs = [Fact(tuple(map(symbols.inner, tensor.dims)), tensor.dtype) for tensor in program.inputs]
+    inputs = [_promised(tensor, tuple(map(symbols.inner, tensor.dims))) for tensor in program.inputs]
     inner = analyze(route.graph, inputs, symbols.inner_sizes(program.sizes(route.example)))
     facts = Facts()
     facts.update((node, symbols.outer_fact(fact)) for node, fact in inner.items())

@@ -12,7 +12,7 @@ from dydca.analysis import Fact, Facts, Size, analyze_patch, analyze_route
 from dydca.analysis.cost import macs, memory, size_bytes
 from dydca.capture.capture import MAX_ROUTES, capture
 from dydca.capture.signature import PatchShapes
-from dydca.program import Decision, Graph, Guard, Program, Route, op_name, source_line, where
+from dydca.program import Decision, Graph, Guard, Program, Range, Route, op_name, source_line, where
 from dydca.report.analysis import Analysis, InputReport, NeedReport, PatchReport, RouteReport, Sizes, TensorReport
 from dydca.report.sizes import factored, size_text
 from dydca.shapes import Patch, patch_label
@@ -23,6 +23,7 @@ def explain(
     patch_shapes: PatchShapes,
     example_inputs: Sequence[Tensor] | None = None,
     *,
+    input_range: Range | Mapping[str, Range] | None = None,
     max_routes: int = MAX_ROUTES,
 ) -> Analysis:
     """Finds the routes, shapes, memory and cost of a network without running it.
@@ -31,6 +32,7 @@ def explain(
         model: The network; it is copied, never changed.
         patch_shapes: Each ``(N, C, H, W)``, ``(H, W)``, or ``{input name: shape}``; a size may be a `dydca.Dim`.
         example_inputs: One tensor per input, where element types or channels cannot be told otherwise.
+        input_range: The least and the largest value of all inputs, or by input name.
         max_routes: How many routes one patch may have, and how many one range of sizes may be divided into.
 
     Raises:
@@ -38,6 +40,7 @@ def explain(
         ShapeError: A patch is not understood, or an operator does not accept it.
     """
     program = capture(model, patch_shapes, example_inputs, max_routes=max_routes)
+    program.promise(input_range)
     own = model.state_dict if isinstance(model, ExportedProgram) else model.state_dict(keep_vars=True)
     name = "ExportedProgram" if isinstance(model, ExportedProgram) else type(model).__name__
     return explain_program(program, name, {key: value for key, value in own.items() if isinstance(value, nn.Parameter)})

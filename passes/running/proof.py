@@ -186,14 +186,9 @@ def _run(
 
 
 def seeded_inputs(program: Program, patch: Patch) -> tuple[Tensor, ...]:
-    """The same normal values every time, whole numbers for integer inputs."""
+    """The same values of the inputs' ranges every time."""
     generator = torch.Generator().manual_seed(_SEED)
-    return tuple(
-        (4 * torch.randn(shape, generator=generator)).to(tensor.dtype)
-        if not tensor.dtype.is_floating_point
-        else torch.randn(shape, generator=generator, dtype=torch.float64).to(tensor.dtype)
-        for tensor, shape in zip(program.inputs, patch, strict=True)
-    )
+    return tuple(tensor.example(shape, generator) for tensor, shape in zip(program.inputs, patch, strict=True))
 
 
 def _patches(subject: Subject, verify: Verify) -> list[Patch]:

@@ -8,6 +8,7 @@ from dydca.analysis.rules import (
     activations,
     choosing,
     conv,
+    conv_transposed,
     copies,
     creation,
     elementwise,
@@ -19,19 +20,23 @@ from dydca.analysis.rules import (
     padding,
     pooling,
     reduction,
+    repeating,
+    reshaping,
     resize,
     scalars,
     scans,
+    shuffles,
     slicing,
     views,
 )
-from dydca.analysis.rules.registry import RULES, Rule, assumptions, interval_rule, require, rule
+from dydca.analysis.rules.registry import RULES, Rule, assumptions, demand_rule, interval_rule, require, rule
 from dydca.extensions import offered
 
 __all__ = [
-    "Rule", "activations", "assumptions", "choosing", "conv", "copies", "creation", "elementwise", "extremes",
-    "indexing", "interval_rule", "joining", "linear", "load_rules", "normalization", "padding", "pooling", "reduction",
-    "require", "resize", "rule", "scalars", "scans", "slicing", "views",
+    "Rule", "activations", "assumptions", "choosing", "conv", "conv_transposed", "copies", "creation", "demand_rule",
+    "elementwise", "extremes", "indexing", "interval_rule", "joining", "linear", "load_rules", "normalization",
+    "padding", "pooling", "reduction", "repeating", "require", "reshaping", "resize", "rule", "scalars", "scans",
+    "shuffles", "slicing", "views",
 ]  # fmt: skip
 
 

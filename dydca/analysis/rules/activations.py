@@ -12,11 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box
 from dydca.analysis.facts import Fact, Scalar
 from dydca.analysis.intervals import Interval, spanning
 from dydca.analysis.rules.arithmetic import either, equal
 from dydca.analysis.rules.promotion import as_float, promoted
-from dydca.analysis.rules.registry import bounds, interval_rule, require, rule, shape_text
+from dydca.analysis.rules.registry import (
+    Demands,
+    bounds,
+    demand_rule,
+    elementwise,
+    interval_rule,
+    require,
+    rule,
+    shape_text,
+)
 
 aten = torch.ops.aten
 INFINITY = math.inf
@@ -24,28 +34,33 @@ _ULPS = 2.0**-20
 """What approximations of exp, erf and the like may be off in float32, absolutely and as a part of the result."""
 
 
-@rule(
+_SAME = (
     aten.relu.default, aten.leaky_relu.default, aten.gelu.default, aten.silu.default, aten.softplus.default,
     aten.hardtanh.default, aten.relu6.default, aten.hardsigmoid.default, aten.hardswish.default, aten.elu.default,
     aten.mish.default, aten.selu.default, aten.celu.default, aten.log_sigmoid.default, aten.threshold.default,
     aten.softshrink.default, aten.hardshrink.default, aten.neg.default, aten.abs.default, aten.sign.default,
     aten.floor.default, aten.ceil.default, aten.round.default, aten.round.decimals, aten.trunc.default,
     aten.frac.default, aten.bitwise_not.default, aten.dropout.default, aten.positive.default,
-    aten.zero.default, aten.fill.Scalar, aten.fill.Tensor, aten.tril.default, aten.triu.default,
+    aten.tril.default, aten.triu.default,
     aten.nan_to_num.default,
 )  # fmt: skip
-def same(node: Node, x: Fact, *settings: object, **options: object) -> Fact:
-    """The shape and type of the operand."""
-    return Fact(x.shape, x.dtype)
-
-
-@rule(
+_FRACTIONS = (
     aten.sigmoid.default, aten.tanh.default, aten.exp.default, aten.exp2.default, aten.expm1.default, aten.log.default,
     aten.log2.default, aten.log10.default, aten.log1p.default, aten.sqrt.default, aten.rsqrt.default,
     aten.reciprocal.default, aten.sin.default, aten.cos.default, aten.tan.default, aten.asin.default,
     aten.acos.default, aten.atan.default, aten.sinh.default, aten.cosh.default, aten.erf.default, aten.erfc.default,
     aten.logit.default,
 )  # fmt: skip
+demand_rule(*_SAME, *_FRACTIONS, aten.square.default, aten.prelu.default)(elementwise)
+
+
+@rule(*_SAME)
+def same(node: Node, x: Fact, *settings: object, **options: object) -> Fact:
+    """The shape and type of the operand."""
+    return Fact(x.shape, x.dtype)
+
+
+@rule(*_FRACTIONS)
 def fractional(node: Node, x: Fact, *settings: object) -> Fact:
     """A fraction per element; integers become floats."""
     assert x.dtype is not None
@@ -172,6 +187,18 @@ def dropout(node: Node, result: Fact, x: Fact, p: float, train: bool) -> Interva
 def towards_zero(node: Node, result: Fact, x: Fact, *settings: object) -> Interval:
     """Elements of the operand, smaller ones, or 0."""
     return x.bounds | spanning(0, 0)
+
+
+@rule(aten.zero.default, aten.fill.Scalar, aten.fill.Tensor)
+def overwritten(node: Node, x: Fact, *value: object) -> Fact:
+    """The shape and type of the operand."""
+    return Fact(x.shape, x.dtype)
+
+
+@demand_rule(aten.zero.default, aten.fill.Scalar, aten.fill.Tensor)
+def overwritten_demand(node: Node, wanted: Box, result: Fact, *operands: object) -> Demands:
+    """Nothing of the operand; all of the value."""
+    return [None]
 
 
 @interval_rule(aten.zero.default)

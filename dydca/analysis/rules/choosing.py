@@ -8,7 +8,7 @@ from torch.fx import Node
 from dydca.analysis.facts import Fact
 from dydca.analysis.intervals import Interval, spanning
 from dydca.analysis.rules.promotion import Operand, broadcast, promoted
-from dydca.analysis.rules.registry import bounds, interval_rule, rule
+from dydca.analysis.rules.registry import bounds, demand_rule, elementwise, interval_rule, rule
 from dydca.program import op_name
 
 aten = torch.ops.aten
@@ -17,12 +17,20 @@ _RELATIONS = (
     aten.lt.Tensor, aten.lt.Scalar, aten.le.Tensor, aten.le.Scalar, aten.gt.Tensor, aten.gt.Scalar, aten.ge.Tensor,
     aten.ge.Scalar, aten.eq.Tensor, aten.eq.Scalar, aten.ne.Tensor, aten.ne.Scalar,
 )  # fmt: skip
-
-
-@rule(
-    *_RELATIONS, aten.logical_and.default, aten.logical_or.default, aten.logical_xor.default, aten.logical_not.default,
+_LOGIC = (
+    aten.logical_and.default, aten.logical_or.default, aten.logical_xor.default, aten.logical_not.default,
     aten.isnan.default, aten.isinf.default, aten.isfinite.default, aten.signbit.default,
 )  # fmt: skip
+_CLAMPS = (
+    aten.clamp.default, aten.clamp.Tensor, aten.clamp_min.default, aten.clamp_max.default, aten.clamp_min.Tensor,
+    aten.clamp_max.Tensor,
+)  # fmt: skip
+_CHOICES = (aten.where.self, aten.where.ScalarSelf, aten.where.ScalarOther, aten.where.Scalar)
+_FILLS = (aten.masked_fill.Scalar, aten.masked_fill.Tensor)
+demand_rule(*_RELATIONS, *_LOGIC, *_CLAMPS, *_CHOICES, *_FILLS)(elementwise)
+
+
+@rule(*_RELATIONS, *_LOGIC)
 def truth(node: Node, *operands: Operand) -> Fact:
     """A truth value per element."""
     return Fact(broadcast(node, *operands), torch.bool)
@@ -54,10 +62,7 @@ def isnan(node: Node, result: Fact, x: Fact) -> Interval:
     return spanning(0, x.bounds.nan)
 
 
-@rule(
-    aten.clamp.default, aten.clamp.Tensor, aten.clamp_min.default, aten.clamp_max.default, aten.clamp_min.Tensor,
-    aten.clamp_max.Tensor,
-)  # fmt: skip
+@rule(*_CLAMPS)
 def clamp(node: Node, x: Fact, low: Operand = None, high: Operand = None, **named: Operand) -> Fact:
     """``min(max(x, low), high)``; the bounds take part in the promotion."""
     operands = (x, low, high, *named.values())
@@ -86,13 +91,13 @@ def clamp_max(node: Node, result: Fact, x: Fact, high: Operand) -> Interval:
     return x.bounds.smaller(bounds(high))
 
 
-@rule(aten.where.self, aten.where.ScalarSelf, aten.where.ScalarOther, aten.where.Scalar)
+@rule(*_CHOICES)
 def where(node: Node, condition: Fact, a: Operand, b: Operand) -> Fact:
     """One of two operands per element."""
     return Fact(broadcast(node, condition, a, b), promoted(a, b))
 
 
-@interval_rule(aten.where.self, aten.where.ScalarSelf, aten.where.ScalarOther, aten.where.Scalar)
+@interval_rule(*_CHOICES)
 def where_interval(node: Node, result: Fact, condition: Fact, a: Operand, b: Operand) -> Interval:
     """Either operand, or the one that a decided condition names."""
     if condition.bounds.low == condition.bounds.high:
@@ -100,13 +105,13 @@ def where_interval(node: Node, result: Fact, condition: Fact, a: Operand, b: Ope
     return bounds(a) | bounds(b)
 
 
-@rule(aten.masked_fill.Scalar, aten.masked_fill.Tensor)
+@rule(*_FILLS)
 def masked_fill(node: Node, x: Fact, mask: Fact, value: Operand) -> Fact:
     """`x` where the mask is false; the mask may stretch `x`, the value never changes its type."""
     return Fact(broadcast(node, x, mask), x.dtype)
 
 
-@interval_rule(aten.masked_fill.Scalar, aten.masked_fill.Tensor)
+@interval_rule(*_FILLS)
 def masked_fill_interval(node: Node, result: Fact, x: Fact, mask: Fact, value: Operand) -> Interval:
     """`x` or the value."""
     return x.bounds | bounds(value)

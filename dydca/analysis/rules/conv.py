@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from functools import reduce
 
@@ -10,10 +9,11 @@ import numpy as np
 import torch
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box, Extent, every, only, run, whole, windows
 from dydca.analysis.facts import Fact, Size
-from dydca.analysis.intervals import Flags, Interval, point, spanning, union
+from dydca.analysis.intervals import Flags, Interval, point, spanning
 from dydca.analysis.rules.arithmetic import at_least, divides, equal, floordiv, product
-from dydca.analysis.rules.registry import interval_rule, require, require_rank, rule, shape_text
+from dydca.analysis.rules.registry import Demands, demand_rule, interval_rule, require, require_rank, rule, shape_text
 from dydca.analysis.weighted import taps, weighted_sum
 
 aten = torch.ops.aten
@@ -85,69 +85,19 @@ def _operands(
     channels = equal(x.shape[split], inner * groups)
     require(node, channels, "the channels do not line up", got=x.shape[split], want=f"{inner} x groups {groups}")
     require(node, divides(groups, outputs), "the groups do not divide the outputs", got=outputs, want=f"k x {groups}")
-    _require_bias(node, bias, outputs)
+    require_bias(node, bias, outputs)
     return x.shape[:split], x.shape[split + 1 :]
 
 
-def _require_bias(node: Node, bias: Fact | None, outputs: Size) -> None:
+def require_bias(node: Node, bias: Fact | None, outputs: Size) -> None:
+    """Refuses a bias that has not one number per output.
+
+    Raises:
+        ShapeError: DYD202.
+    """
     if bias is not None:
         fits = len(bias.shape) == 1 and equal(bias.shape[0], outputs)
         require(node, fits, "the bias has another size", got=shape_text(bias.shape), want=shape_text((outputs,)))
-
-
-@rule(aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input)
-def conv_transpose(
-    node: Node,
-    x: Fact,
-    weight: Fact,
-    bias: Fact | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] = 0,
-    output_padding: int | Sequence[int] = 0,
-    groups: int = 1,
-    dilation: int | Sequence[int] = 1,
-) -> Fact:
-    """``x[N, C, H, W], w[C, O/groups, KH, KW] -> [N, O, (H-1)*stride - 2*pad + dilation*(KH-1) + extra + 1, W']``."""
-    rank = len(weight.shape) - 2
-    require_rank(node, x, rank + 1, rank + 2)
-    split = len(x.shape) - rank - 1
-    channels, outputs = weight.shape[0], weight.shape[1] * groups
-    require(node, equal(x.shape[split], channels), "the channels do not line up", got=x.shape[split], want=channels)
-    require(
-        node, divides(groups, channels), "the groups do not divide the channels", got=channels, want=f"k x {groups}"
-    )
-    _require_bias(node, bias, outputs)
-    settings = [spread(value, rank) for value in (stride, padding, output_padding, dilation)]
-    axes = zip(x.shape[split + 1 :], weight.shape[2:], *settings, strict=True)
-    return Fact((*x.shape[:split], outputs, *(_grown(node, *axis) for axis in axes)), x.dtype)
-
-
-def _grown(node: Node, size: Size, kernel: Size, stride: int, pad: int, extra: int, dilation: int) -> Size:
-    free = max(stride, dilation)
-    require(node, extra < free, "the output padding is too large", got=extra, want=f"< {free}")
-    grown = (size - 1) * stride - 2 * pad + dilation * (kernel - 1) + extra + 1
-    # For an output of size 0 eager's verdict depends on the kernel it picks; it is never of use.
-    require(node, at_least(grown, 1), "the padding takes the whole output", got=grown, want=">= 1")
-    return grown
-
-
-@rule(aten.convolution.default)
-def convolution(
-    node: Node,
-    x: Fact,
-    weight: Fact,
-    bias: Fact | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    transposed: bool,
-    output_padding: Sequence[int],
-    groups: int,
-) -> Fact:
-    """The one operator behind `conv` and `conv_transpose`."""
-    if transposed:
-        return conv_transpose(node, x, weight, bias, stride, padding, output_padding, groups, dilation)
-    return conv(node, x, weight, bias, stride, padding, dilation, groups)
 
 
 @rule(aten._weight_norm.default)
@@ -201,57 +151,52 @@ def _never_on_padding(kernel: int, pad: int, dilation: int) -> Flags:
     return inside
 
 
-@interval_rule(aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input)
-def conv_transpose_interval(
-    node: Node,
-    result: Fact,
-    x: Fact,
-    weight: Fact,
-    bias: Fact | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] = 0,
-    output_padding: int | Sequence[int] = 0,
-    groups: int = 1,
-    dilation: int | Sequence[int] = 1,
-) -> Interval | None:
-    """Per output channel: each output meets the taps of one phase of the stride, or fewer at the border."""
-    if weight.tensor is None:
-        return None
-    rank = len(weight.shape) - 2
-    rows = weight.tensor.reshape(groups, -1, *weight.tensor.shape[1:]).transpose(1, 2).flatten(0, 1)
-    axes = zip(rows.shape[2:], spread(stride, rank), spread(dilation, rank), strict=True)
-    phases = [[np.arange(kernel) * d % s == phase for phase in range(s)] for kernel, s, d in axes]
-    found = []
-    for lines in itertools.product(*phases):
-        met = rows.flatten(2)[..., torch.from_numpy(reduce(np.logical_and.outer, lines).ravel())]
-        parts = taps(met, np.zeros(met.shape[2], np.bool_))
-        added = None if bias is None else bias.bounds
-        found.append(weighted_sum(x.bounds, parts, groups, added, result.dtype, -rank - 1))
-    return union(found)
-
-
-@interval_rule(aten.convolution.default)
-def convolution_interval(
-    node: Node,
-    result: Fact,
-    x: Fact,
-    weight: Fact,
-    bias: Fact | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    transposed: bool,
-    output_padding: Sequence[int],
-    groups: int,
-) -> Interval | None:
-    """That of `conv` or of `conv_transpose`."""
-    if transposed:
-        return conv_transpose_interval(node, result, x, weight, bias, stride, padding, (), groups, dilation)
-    return conv_interval(node, result, x, weight, bias, stride, padding, dilation, groups)
-
-
 @interval_rule(aten._weight_norm.default)
 def weight_norm_interval(node: Node, result: Fact, direction: Fact, gain: Fact, dim: int = 0) -> Interval:
     """No element of a direction is longer than the whole."""
     most = gain.bounds.magnitude
     return spanning(-most, most, nan=True).stretched(2.0**-16)
+
+
+@demand_rule(
+    aten.conv1d.default, aten.conv2d.default, aten.conv3d.default, aten.conv1d.padding, aten.conv2d.padding,
+    aten.conv3d.padding,
+)  # fmt: skip
+def conv_demand(
+    node: Node,
+    wanted: Box,
+    result: Fact,
+    x: Fact,
+    weight: Fact,
+    bias: Fact | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | str | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Demands:
+    """Windows of the channels of a group, and the weights of the outputs that are wanted."""
+    rank, kernel = len(weight.shape) - 2, weight.shape[2:]
+    dilations = spread(dilation, rank)
+    pads = [d * (k - 1) // 2 if padding == "same" else 0 for d, k in zip(dilations, kernel, strict=True)]
+    if not isinstance(padding, str):
+        pads = list(spread(padding, rank))
+    settings = zip(wanted[-rank:], x.shape[-rank:], kernel, spread(stride, rank), pads, dilations, strict=True)
+    spatial = [windows(run(axis), size, s, -p, d * (k - 1) - p) for axis, size, k, s, p, d in settings]
+    channels = channels_read(wanted[-rank - 1], x.shape[-rank - 1], weight.shape[0], groups)
+    return [(*wanted[: -rank - 1], channels, *spatial), *_parameters_read(wanted[-rank - 1], weight, bias)]
+
+
+def channels_read(outputs: Extent, inputs: Size, count: Size, groups: int) -> Extent:
+    """Of `inputs` channels all, or those of the groups that the wanted ones of `count` outputs lie in."""
+    axis = run(outputs)
+    if not isinstance(inputs, int):
+        return every(inputs)
+    if groups == 1 or axis.endless or not isinstance(count, int):
+        return only(inputs, 0, inputs - 1)
+    out, inner = count // groups, inputs // groups
+    return only(inputs, axis.low // out * inner, axis.high // out * inner + inner - 1)
+
+
+def _parameters_read(outputs: Extent, weight: Fact, bias: Fact | None) -> list[Box]:
+    read = [(outputs, *whole(weight.shape[1:]))]
+    return read if bias is None else [*read, (outputs,)]

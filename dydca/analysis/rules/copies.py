@@ -6,16 +6,18 @@ import numpy as np
 import torch
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box, stretched
 from dydca.analysis.facts import Fact
 from dydca.analysis.intervals import Interval, point, spanning
 from dydca.analysis.rules.promotion import require_stretches
-from dydca.analysis.rules.registry import interval_rule, rule
+from dydca.analysis.rules.registry import Demands, demand_rule, elementwise, interval_rule, rule
 
 aten = torch.ops.aten
 _COPIES = (
     aten.clone.default, aten.contiguous.default, aten.detach.default, aten.alias.default, aten.lift_fresh_copy.default
 )  # fmt: skip
-_CONVERSIONS = (aten._to_copy.default, aten.to.dtype, aten.to.dtype_layout, aten.type_as.default)
+_CONVERSIONS = (aten._to_copy.default, aten.to.dtype, aten.to.dtype_layout)
+demand_rule(*_COPIES, *_CONVERSIONS)(elementwise)
 
 
 @rule(*_COPIES)
@@ -30,7 +32,7 @@ def copied_interval(node: Node, result: Fact, x: Fact, **options: object) -> Int
     return x.interval
 
 
-@rule(aten._to_copy.default, aten.to.dtype, aten.to.dtype_layout)
+@rule(*_CONVERSIONS)
 def to_copy(
     node: Node,
     x: Fact,
@@ -64,7 +66,7 @@ def copy_interval(node: Node, result: Fact, x: Fact, source: Fact, non_blocking:
     return converted(node, result, source)
 
 
-@interval_rule(*_CONVERSIONS)
+@interval_rule(*_CONVERSIONS, aten.type_as.default)
 def converted(node: Node, result: Fact, x: Fact, *options: object, **others: object) -> Interval | None:
     """The same numbers, rounded towards zero where the type is one of integers; only 0 is false."""
     if result.dtype is torch.bool:
@@ -73,3 +75,15 @@ def converted(node: Node, result: Fact, x: Fact, *options: object, **others: obj
     if result.dtype is None or result.dtype.is_floating_point:
         return x.bounds
     return Interval(np.trunc(x.bounds.ends), x.bounds.axis, x.bounds.nan)
+
+
+@demand_rule(aten.type_as.default)
+def type_as_demand(node: Node, wanted: Box, result: Fact, x: Fact, other: Fact) -> Demands:
+    """Nothing but the type of the other tensor."""
+    return [wanted, None]
+
+
+@demand_rule(aten.copy.default)
+def copy_demand(node: Node, wanted: Box, result: Fact, x: Fact, source: Fact, non_blocking: bool = False) -> Demands:
+    """Nothing of what is overwritten."""
+    return [None, stretched(wanted, source.shape)]

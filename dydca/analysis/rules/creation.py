@@ -9,11 +9,12 @@ import sympy
 import torch
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box
 from dydca.analysis.facts import Fact, Scalar, Size
 from dydca.analysis.intervals import Interval, point, spanning, union
 from dydca.analysis.rules.arithmetic import at_least, ceildiv
 from dydca.analysis.rules.promotion import scalar_dtype
-from dydca.analysis.rules.registry import bounds, interval_rule, require, rule
+from dydca.analysis.rules.registry import Demands, bounds, demand_rule, interval_rule, require, rule
 
 aten = torch.ops.aten
 Kind: TypeAlias = torch.dtype | None
@@ -172,3 +173,13 @@ def linspace_interval(
 def scalar_tensor_interval(node: Node, result: Fact, value: Scalar, **options: object) -> Interval:
     """The number."""
     return bounds(value)
+
+
+@demand_rule(
+    aten.zeros_like.default, aten.ones_like.default, aten.empty_like.default, aten.full_like.default,
+    aten.rand_like.default, aten.randn_like.default, aten.new_zeros.default, aten.new_ones.default,
+    aten.new_empty.default, aten.new_full.default,
+)  # fmt: skip
+def like_demand(node: Node, wanted: Box, result: Fact, *operands: object, **options: object) -> Demands:
+    """Nothing but shape and type."""
+    return [None]

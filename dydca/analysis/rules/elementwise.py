@@ -14,7 +14,7 @@ from dydca.analysis.facts import Fact, Scalar, plain
 from dydca.analysis.intervals import Interval, spanning
 from dydca.analysis.rules.arithmetic import floordiv, largest, modulo, smallest
 from dydca.analysis.rules.promotion import Operand, as_float, broadcast, promoted
-from dydca.analysis.rules.registry import bounds, interval_rule, rule
+from dydca.analysis.rules.registry import bounds, demand_rule, elementwise, interval_rule, rule
 from dydca.program import op_name
 
 aten = torch.ops.aten
@@ -25,7 +25,7 @@ _VALUES: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 
-@rule(
+_BINARY = (
     aten.add.Tensor, aten.add.Scalar, aten.sub.Tensor, aten.sub.Scalar, aten.mul.Tensor, aten.mul.Scalar,
     aten.rsub.Tensor, aten.rsub.Scalar, aten.floor_divide.default, aten.floor_divide.Scalar, aten.remainder.Tensor,
     aten.remainder.Scalar, aten.fmod.Tensor, aten.fmod.Scalar, aten.maximum.default, aten.minimum.default,
@@ -34,6 +34,16 @@ _VALUES: dict[str, Callable[[Any, Any], Any]] = {
     aten.bitwise_xor.Tensor, aten.bitwise_xor.Scalar, aten.__and__.Tensor, aten.__and__.Scalar, aten.__or__.Tensor,
     aten.__or__.Scalar, aten.__xor__.Tensor, aten.__xor__.Scalar,
 )  # fmt: skip
+_QUOTIENTS = (
+    aten.div.Tensor, aten.div.Scalar, aten.atan2.default, aten.hypot.default, aten.true_divide.Tensor,
+    aten.xlogy.Tensor,
+)  # fmt: skip
+_ROUNDED = (aten.div.Tensor_mode, aten.div.Scalar_mode)
+_OF_THREE = (aten.lerp.Scalar, aten.lerp.Tensor, aten.addcmul.default, aten.addcdiv.default)
+demand_rule(*_BINARY, *_QUOTIENTS, *_ROUNDED, *_OF_THREE)(elementwise)
+
+
+@rule(*_BINARY)
 def binary(node: Node, a: Operand, b: Operand, alpha: Scalar = 1) -> Fact:
     """Two operands, broadcast and promoted."""
     shape, dtype = broadcast(node, a, b), promoted(a, b)
@@ -60,22 +70,20 @@ def _stretched(value: Any, count: int) -> tuple[Any, ...]:
     return values * count if len(values) == 1 else values
 
 
-@rule(
-    aten.div.Tensor, aten.div.Scalar, aten.atan2.default, aten.hypot.default, aten.true_divide.Tensor, aten.xlogy.Tensor
-)
+@rule(*_QUOTIENTS)
 def divide(node: Node, a: Operand, b: Operand) -> Fact:
     """Two operands with a fraction as result."""
     return Fact(broadcast(node, a, b), as_float(promoted(a, b)))
 
 
-@rule(aten.div.Tensor_mode, aten.div.Scalar_mode)
+@rule(*_ROUNDED)
 def divide_rounding(node: Node, a: Operand, b: Operand, rounding_mode: str | None = None) -> Fact:
     """Division that rounds keeps integers integer."""
     dtype = promoted(a, b)
     return Fact(broadcast(node, a, b), as_float(dtype) if rounding_mode is None else dtype)
 
 
-@rule(aten.lerp.Scalar, aten.lerp.Tensor, aten.addcmul.default, aten.addcdiv.default)
+@rule(*_OF_THREE)
 def three(node: Node, a: Operand, b: Operand, c: Operand, value: Scalar = 1) -> Fact:
     """Three operands, broadcast and promoted."""
     return Fact(broadcast(node, a, b, c), promoted(*(operand for operand in (a, b, c) if isinstance(operand, Fact))))
@@ -153,7 +161,7 @@ def power(node: Node, result: Fact, x: Fact, exponent: Scalar) -> Interval | Non
     if base.low <= 0 and not whole and not (base.low == 0 and exponent > 0):
         return None
     rows = [base.ends, np.clip(0.0, *base.ends)[None]] if whole else [base.ends]
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", divide="ignore"):
         values = np.concatenate(rows) ** float(exponent)
     exact = exponent in (0, 1, 2)
     return Interval(np.stack([values.min(0), values.max(0)]), base.axis, base.nan).stretched(0 if exact else 2.0**-20)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box, any_of, every
 from dydca.analysis.facts import Fact, Size
 from dydca.analysis.intervals import Interval, places
 from dydca.analysis.rules.arithmetic import at_least, product
 from dydca.analysis.rules.reduction import Axes, elements, reduced, remaining
-from dydca.analysis.rules.registry import axis_of, interval_rule, require, rule, shape_text
+from dydca.analysis.rules.registry import Demands, axis_of, demand_rule, interval_rule, require, rule, shape_text
 
 aten = torch.ops.aten
 
@@ -120,3 +123,37 @@ def topk_interval(
 ) -> tuple[Interval, Interval]:
     """Elements of the operand and places on the axis."""
     return sort_interval(node, result, x, dim)
+
+
+@demand_rule(aten.sort.default)
+def sort_demand(
+    node: Node, wanted: Sequence[Box | None], result: Fact, x: Fact, dim: int = -1, descending: bool = False
+) -> Demands:
+    """All of the axis."""
+    both = any_of(wanted)
+    return argsort_demand(node, both, result, x, dim)
+
+
+@demand_rule(aten.argsort.default)
+def argsort_demand(node: Node, wanted: Box, result: Fact, x: Fact, dim: int = -1, descending: bool = False) -> Demands:
+    """All of the axis."""
+    if not x.shape:
+        return [wanted]
+    axes = list(wanted)
+    axes[dim] = every(x.shape[dim], node)
+    return [tuple(axes)]
+
+
+@demand_rule(aten.topk.default)
+def topk_demand(
+    node: Node,
+    wanted: Sequence[Box | None],
+    result: Fact,
+    x: Fact,
+    k: Size,
+    dim: int = -1,
+    *order: object,
+    **options: object,
+) -> Demands:
+    """All of the axis."""
+    return sort_demand(node, wanted, result, x, dim)

@@ -8,11 +8,23 @@ import sympy
 import torch
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box, every
 from dydca.analysis.facts import Fact, Size
 from dydca.analysis.intervals import Interval, entrywise, places, union
 from dydca.analysis.rules.arithmetic import at_least, equal, product
 from dydca.analysis.rules.promotion import broadcast_shapes, common_shape
-from dydca.analysis.rules.registry import axis_of, bounds, interval_rule, require, require_rank, rule, shape_text, told
+from dydca.analysis.rules.registry import (
+    Demands,
+    axis_of,
+    bounds,
+    demand_rule,
+    interval_rule,
+    require,
+    require_rank,
+    rule,
+    shape_text,
+    told,
+)
 
 aten = torch.ops.aten
 
@@ -190,3 +202,37 @@ def unique_interval(node: Node, result: Fact, x: Fact, *options: object) -> tupl
     """Elements of the operand, places among them, and counts."""
     count = places(product(x.shape))
     return x.bounds.collapsed(), count, union([count, places(2), count + places(2)])
+
+
+@demand_rule(aten.index_select.default)
+def index_select_demand(node: Node, wanted: Box, result: Fact, x: Fact, dim: int, index: Fact) -> Demands:
+    """Any entry of the axis, by the wanted indices."""
+    if not x.shape:
+        return []
+    axis = dim % len(x.shape)
+    named = (wanted[axis],) if index.shape else ()
+    return [(*wanted[:axis], every(x.shape[axis], node), *wanted[axis + 1 :]), named]
+
+
+@demand_rule(aten.gather.default)
+def gather_demand(node: Node, wanted: Box, result: Fact, x: Fact, dim: int, index: Fact, **options: object) -> Demands:
+    """Any element of the axis at the wanted places of the others."""
+    if not x.shape:
+        return []
+    axis = dim % len(x.shape)
+    return [(*wanted[:axis], every(x.shape[axis], node), *wanted[axis + 1 :]), wanted]
+
+
+@demand_rule(aten.embedding.default)
+def embedding_demand(node: Node, wanted: Box, result: Fact, weight: Fact, indices: Fact, *settings: object) -> Demands:
+    """Any row, by the wanted indices."""
+    return [(every(weight.shape[0], node), wanted[-1]), wanted[:-1]]
+
+
+@demand_rule(
+    aten.index_put.default, aten.index_fill.int_Scalar, aten.index_fill.int_Tensor, aten.scatter.src,
+    aten.scatter.value, aten.index_copy.default,
+)  # fmt: skip
+def written_demand(node: Node, wanted: Box, result: Fact, x: Fact, *where: object, **options: object) -> Demands:
+    """What may still be there of the operand."""
+    return [wanted]

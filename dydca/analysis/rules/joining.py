@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-import numpy as np
 import torch
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box, Run, every, only, run, united, windows
 from dydca.analysis.facts import Fact, Size
 from dydca.analysis.intervals import Interval, joined, spanning, union
-from dydca.analysis.rules.arithmetic import ceildiv, divides, either, equal, product, quotient
-from dydca.analysis.rules.promotion import common_shape, promoted
-from dydca.analysis.rules.registry import Told, axis_of, interval_rule, require, rule, shape_text, told
+from dydca.analysis.rules.arithmetic import ceildiv, divides, equal, quotient
+from dydca.analysis.rules.promotion import promoted
+from dydca.analysis.rules.registry import (
+    Demands,
+    axis_of,
+    demand_rule,
+    interval_rule,
+    require,
+    rule,
+    shape_text,
+    told,
+)
 from dydca.analysis.rules.slicing import part_of, select_interval
 
 aten = torch.ops.aten
@@ -129,62 +138,6 @@ def glu(node: Node, x: Fact, dim: int = -1) -> Fact:
     return Fact((*x.shape[:axis], quotient(x.shape[axis], 2), *x.shape[axis + 1 :]), x.dtype)
 
 
-@rule(aten.expand.default)
-def expand(node: Node, x: Fact, sizes: Sequence[Size], **options: object) -> Fact:
-    """Axes of size 1 stretched; -1 keeps an axis."""
-    added = len(sizes) - len(x.shape)
-    got, want = shape_text(x.shape), told("sizes 1 or as in {}", sizes)
-    require(node, added >= 0, "the tensor has more axes than the sizes", got, want)
-    shape = (None,) * added + x.shape
-    return Fact(tuple(_expanded(node, *pair, got, want) for pair in zip(shape, sizes, strict=True)), x.dtype)
-
-
-def _expanded(node: Node, size: Size | None, wanted: Size, got: Told, want: Told) -> Size:
-    if isinstance(wanted, int) and wanted == -1:
-        require(node, size is not None, "a new axis needs a size", got, want)
-        return size
-    stretches = size is None or either(equal(size, 1), equal(size, wanted))
-    require(node, stretches, "the tensor does not stretch", got, want)
-    return wanted
-
-
-@rule(aten.expand_as.default)
-def expand_as(node: Node, x: Fact, other: Fact) -> Fact:
-    """Axes of size 1 stretched to another tensor's."""
-    return expand(node, x, other.shape)
-
-
-@rule(aten.broadcast_tensors.default)
-def broadcast_tensors(node: Node, tensors: Sequence[Fact]) -> Fact:
-    """Each tensor stretched to the common shape."""
-    shape = common_shape(node, (part.shape for part in tensors))
-    return Fact(items=tuple(Fact(shape, part.dtype) for part in tensors))
-
-
-@rule(aten.repeat.default)
-def repeat(node: Node, x: Fact, repeats: Sequence[Size]) -> Fact:
-    """The tensor set side by side; one count per axis, leading counts make new axes."""
-    want = f"{len(x.shape)} counts or more"
-    require(node, len(repeats) >= len(x.shape), "there are fewer counts than axes", got=list(repeats), want=want)
-    shape = (1,) * (len(repeats) - len(x.shape)) + x.shape
-    return Fact(tuple(size * count for size, count in zip(shape, repeats, strict=True)), x.dtype)
-
-
-@rule(aten.tile.default)
-def tile(node: Node, x: Fact, repeats: Sequence[Size]) -> Fact:
-    """As `repeat`; missing leading counts are 1."""
-    return repeat(node, x, (1,) * (len(x.shape) - len(repeats)) + tuple(repeats))
-
-
-@rule(aten.repeat_interleave.self_int)
-def repeat_interleave(node: Node, x: Fact, repeats: Size, dim: int | None = None, **options: object) -> Fact:
-    """Each entry of an axis several times in a row."""
-    if dim is None:
-        return Fact((product(x.shape) * repeats,), x.dtype)
-    axis = axis_of(node, dim, len(x.shape))
-    return Fact((*x.shape[:axis], x.shape[axis] * repeats, *x.shape[axis + 1 :]), x.dtype)
-
-
 @interval_rule(aten.cat.default)
 def cat_interval(node: Node, result: Fact, tensors: Sequence[Fact], dim: int = 0) -> Interval:
     """Entry after entry along the joined axis, if no other is told apart."""
@@ -229,38 +182,64 @@ def glu_interval(node: Node, result: Fact, x: Fact, dim: int = -1) -> Interval:
     return x.bounds.collapsed() * spanning(0, 1)
 
 
-@interval_rule(aten.expand.default, aten.expand_as.default)
-def expand_interval(node: Node, result: Fact, x: Fact, *sizes: object, **options: object) -> Interval:
-    """The same elements more often."""
-    return x.bounds
+@demand_rule(aten.cat.default)
+def cat_demand(node: Node, wanted: Box, result: Fact, tensors: Sequence[Fact], dim: int = 0) -> Demands:
+    """Of each part what lies in it; the first and the last reach beyond the result as far as is wanted."""
+    rank = len(wanted)
+    axis, joint, read, start = dim % rank, run(wanted[dim]), list[Box | None](), 0
+    filled = [place for place, part in enumerate(tensors) if len(part.shape) == rank and part.shape[axis] != 0]
+    for place, part in enumerate(tensors):
+        size = part.shape[axis] if len(part.shape) == rank else 0
+        if not isinstance(size, int) or start < 0:
+            read.append((*wanted[:axis], every(size, node), *wanted[axis + 1 :]))
+            start = -1  # from here on it is not known where a part begins
+            continue
+        low = joint.low - start if [place] == filled[:1] else max(joint.low - start, 0)
+        high = joint.high - start if [place] == filled[-1:] else min(joint.high - start, size - 1)
+        inside = (Run(size, low, high, joint.cause if joint.endless else None),)
+        read.append((*wanted[:axis], inside, *wanted[axis + 1 :]) if low <= high else None)
+        start += size
+    return read
 
 
-@interval_rule(aten.broadcast_tensors.default)
-def broadcast_interval(node: Node, result: Fact, tensors: Sequence[Fact]) -> tuple[Interval, ...]:
-    """The same elements more often."""
-    return tuple(part.bounds for part in tensors)
+@demand_rule(aten.stack.default)
+def stack_demand(node: Node, wanted: Box, result: Fact, tensors: Sequence[Fact], dim: int = 0) -> Demands:
+    """The parts that lie in what is wanted."""
+    axis = dim % len(wanted)
+    joint, rest = run(wanted[axis]), (*wanted[:axis], *wanted[axis + 1 :])
+    return [rest if joint.low <= place <= joint.high else None for place, _ in enumerate(tensors)]
 
 
-@interval_rule(aten.repeat.default, aten.tile.default)
-def repeat_interval(node: Node, result: Fact, x: Fact, repeats: Sequence[Size]) -> Interval:
-    """The entries over and over."""
-    own = x.bounds
-    if own.axis is None or -own.axis > len(repeats):
-        return own
-    count = repeats[own.axis]
-    if not isinstance(count, int) or count < 1:
-        return own.collapsed()
-    return own if count == 1 else Interval(np.tile(own.ends, (1, count)), own.axis, own.nan)
+@demand_rule(aten.split_with_sizes.default, aten.split.sizes, aten.split.Tensor, aten.chunk.default)
+def split_demand(
+    node: Node, wanted: Sequence[Box | None], result: Fact, x: Fact, sizes: object, dim: int = 0
+) -> Demands:
+    """Each part in its place."""
+    axis, read, start = dim % len(x.shape), None, 0
+    for box, item in zip(wanted, result.items, strict=True):
+        size = item.shape[axis]
+        if not isinstance(size, int):
+            return []
+        if box is not None:
+            part = run(box[axis])
+            place = every(x.shape[axis], part.cause) if part.endless else windows(part, x.shape[axis], 1, start, start)
+            read = united(read, (*box[:axis], place, *box[axis + 1 :]))
+        start += size
+    return [read]
 
 
-@interval_rule(aten.repeat_interleave.self_int)
-def repeat_interleave_interval(
-    node: Node, result: Fact, x: Fact, repeats: Size, dim: int | None = None, **options: object
-) -> Interval:
-    """Each entry several times in a row."""
-    own, rank = x.bounds, len(x.shape)
-    if own.axis is None or dim is None or dim % rank - rank != own.axis:
-        return own if dim is not None else own.collapsed()
-    if not isinstance(repeats, int) or repeats < 1:
-        return own.collapsed()
-    return Interval(np.repeat(own.ends, repeats, 1), own.axis, own.nan)
+@demand_rule(aten.unbind.int)
+def unbind_demand(node: Node, wanted: Sequence[Box | None], result: Fact, x: Fact, dim: int = 0) -> Demands:
+    """The wanted entries."""
+    axis, read = dim % len(x.shape), None
+    for place, box in enumerate(wanted):
+        if box is not None:
+            read = united(read, (*box[:axis], only(x.shape[axis], place), *box[axis:]))
+    return [read]
+
+
+@demand_rule(aten.glu.default)
+def glu_demand(node: Node, wanted: Box, result: Fact, x: Fact, dim: int = -1) -> Demands:
+    """The same place in both halves."""
+    axis = dim % len(x.shape)
+    return [(*wanted[:axis], every(x.shape[axis], node), *wanted[axis + 1 :])]

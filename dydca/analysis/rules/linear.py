@@ -6,11 +6,22 @@ import numpy as np
 import torch
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box, every, stretched, whole
 from dydca.analysis.facts import Fact, Scalar, Size
 from dydca.analysis.intervals import Interval
 from dydca.analysis.rules.arithmetic import equal
 from dydca.analysis.rules.promotion import broadcast_shapes, require_stretches
-from dydca.analysis.rules.registry import bounds, interval_rule, require, require_rank, rule, shape_text, told
+from dydca.analysis.rules.registry import (
+    Demands,
+    bounds,
+    demand_rule,
+    interval_rule,
+    require,
+    require_rank,
+    rule,
+    shape_text,
+    told,
+)
 from dydca.analysis.weighted import taps, weighted_sum
 
 aten = torch.ops.aten
@@ -135,3 +146,42 @@ def attention_interval(
         return None
     mean = value.bounds.along(-1)
     return mean.stretched(2.0**-12, 2.0**-12 * mean.magnitude)
+
+
+@demand_rule(aten.linear.default)
+def linear_demand(node: Node, wanted: Box, result: Fact, x: Fact, weight: Fact, bias: Fact | None = None) -> Demands:
+    """Whole features, and the weights of the outputs that are wanted."""
+    axes, features = len(x.shape) - 1, every(x.shape[-1], node)
+    read = [(*wanted[:axes], features), (*wanted[axes:], features)]
+    return read if bias is None else [*read, stretched(wanted, bias.shape)]
+
+
+@demand_rule(aten.matmul.default, aten.mm.default, aten.bmm.default)
+def matmul_demand(node: Node, wanted: Box, result: Fact, a: Fact, b: Fact) -> Demands:
+    """Whole rows of the one, whole columns of the other."""
+    if len(a.shape) < 2 or len(b.shape) < 2:
+        return [whole(a.shape, node), whole(b.shape, node)]
+    rows = (*stretched(wanted[:-2], a.shape[:-2]), wanted[-2], every(a.shape[-1], node))
+    columns = (*stretched(wanted[:-2], b.shape[:-2]), every(b.shape[-2], node), wanted[-1])
+    return [rows, columns]
+
+
+@demand_rule(aten.addmm.default, aten.baddbmm.default)
+def add_matmul_demand(
+    node: Node, wanted: Box, result: Fact, bias: Fact, a: Fact, b: Fact, **factors: Scalar
+) -> Demands:
+    """As `matmul_demand`, and the places of the bias."""
+    return [stretched(wanted, bias.shape), *matmul_demand(node, wanted, result, a, b)]
+
+
+@demand_rule(aten.scaled_dot_product_attention.default)
+def attention_demand(
+    node: Node, wanted: Box, result: Fact, query: Fact, key: Fact, value: Fact, *settings: object, **options: object
+) -> Demands:
+    """The rows of the query, all keys, the columns of the values."""
+    batch = wanted[:-2]
+    return [
+        (*stretched(batch, query.shape[:-2]), wanted[-2], every(query.shape[-1], node)),
+        (*stretched(batch, key.shape[:-2]), *whole(key.shape[-2:], node)),
+        (*stretched(batch, value.shape[:-2]), every(value.shape[-2], node), wanted[-1]),
+    ]

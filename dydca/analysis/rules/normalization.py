@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box, any_of, whole
 from dydca.analysis.facts import Fact, Size
 from dydca.analysis.intervals import Interval, growth, point, spanning
 from dydca.analysis.rules.arithmetic import divides, equal, product
-from dydca.analysis.rules.registry import interval_rule, require, rule, shape_text, told
+from dydca.analysis.rules.registry import Demands, demand_rule, interval_rule, require, rule, shape_text, told
 
 aten = torch.ops.aten
 
@@ -230,3 +231,57 @@ def instance_norm_interval(
     if not own:
         return None
     return _scaled(_normalized(x, product(x.shape[2:]), eps), weight, bias, 1 - len(x.shape))
+
+
+@demand_rule(aten.batch_norm.default)
+def batch_norm_demand(
+    node: Node,
+    wanted: Box,
+    result: Fact,
+    x: Fact,
+    weight: Fact | None,
+    bias: Fact | None,
+    mean: Fact | None,
+    var: Fact | None,
+    training: bool,
+    *settings: object,
+) -> Demands:
+    """The same places, unless the statistics are the batch's own."""
+    return [whole(x.shape, node) if training or mean is None else wanted]
+
+
+@demand_rule(aten._native_batch_norm_legit_no_training.default)
+def native_batch_norm_demand(
+    node: Node, wanted: Sequence[Box | None], result: Fact, x: Fact, *parameters: object
+) -> Demands:
+    """The same places."""
+    return [wanted[0]]
+
+
+@demand_rule(aten.layer_norm.default)
+def layer_norm_demand(
+    node: Node, wanted: Box, result: Fact, x: Fact, normalized: Sequence[Size], *parameters: object
+) -> Demands:
+    """All of the normalised axes."""
+    kept = len(x.shape) - len(normalized)
+    return [(*wanted[:kept], *whole(x.shape[kept:], node))]
+
+
+@demand_rule(aten.native_layer_norm.default)
+def native_layer_norm_demand(
+    node: Node, wanted: Sequence[Box | None], result: Fact, x: Fact, normalized: Sequence[Size], *parameters: object
+) -> Demands:
+    """As `layer_norm_demand`, by whichever result is wanted."""
+    return layer_norm_demand(node, any_of(wanted), result, x, normalized)
+
+
+@demand_rule(aten.group_norm.default)
+def group_norm_demand(node: Node, wanted: Box, result: Fact, x: Fact, *settings: object) -> Demands:
+    """The whole picture, for the channels of a group and so for all."""
+    return [(wanted[0], *whole(x.shape[1:], node))]
+
+
+@demand_rule(aten.instance_norm.default)
+def instance_norm_demand(node: Node, wanted: Box, result: Fact, x: Fact, *settings: object) -> Demands:
+    """The whole picture of the wanted channels."""
+    return [(*wanted[:2], *whole(x.shape[2:], node))]

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box, Extent, Run, every, only, run
 from dydca.analysis.facts import Fact, Size
 from dydca.analysis.intervals import Interval, joined
 from dydca.analysis.rules.arithmetic import at_least
-from dydca.analysis.rules.registry import bounds, interval_rule, require, rule, shape_text
+from dydca.analysis.rules.registry import Demands, bounds, demand_rule, interval_rule, require, rule, shape_text
 
 aten = torch.ops.aten
 
@@ -119,3 +120,59 @@ def repeating_pad_interval(node: Node, result: Fact, x: Fact, padding: Sequence[
     """The operand's own elements once more."""
     axis = x.bounds.axis
     return x.bounds if axis is None or axis < -len(padding) // 2 else x.bounds.collapsed()
+
+
+@demand_rule(aten.pad.default)
+def pad_demand(
+    node: Node, wanted: Box, result: Fact, x: Fact, padding: Sequence[Size], mode: str = "constant", *value: object
+) -> Demands:
+    """What lies behind the border, and what the border repeats."""
+    axes = list(wanted)
+    for place in range(0, len(padding), 2):
+        axis, left, right = -1 - place // 2, padding[place], padding[place + 1]
+        joint, size = run(wanted[axis]), x.shape[axis]
+        if joint.endless or not isinstance(size, int) or not isinstance(left, int) or not isinstance(right, int):
+            axes[axis] = every(size, joint.cause or node)
+        elif left or right:
+            axes[axis] = _behind(node, joint.moved(-left), size, left, right, mode)
+    return [tuple(axes)]
+
+
+def _behind(node: Node, axis: Run, size: int, left: int, right: int, mode: str) -> Extent:
+    """A run of the operand's places, with those that the wanted part of the border repeats."""
+    low, high = axis.low, axis.high
+    first, last = max(low, -left), min(high, size - 1 + right)
+    on_left, on_right = first < min(high + 1, 0), last > max(low - 1, size - 1)
+    if mode == "circular" and (on_left or on_right):
+        return every(size, node)
+    if mode in ("reflect", "replicate") and on_left:
+        high = max(high, -first if mode == "reflect" else 0)
+    if mode in ("reflect", "replicate") and on_right:
+        low = min(low, 2 * (size - 1) - last if mode == "reflect" else size - 1)
+    return only(size, low, high)
+
+
+@demand_rule(aten.constant_pad_nd.default)
+def constant_pad_demand(
+    node: Node, wanted: Box, result: Fact, x: Fact, padding: Sequence[Size], value: object = 0
+) -> Demands:
+    """What lies behind the border."""
+    return pad_demand(node, wanted, result, x, padding)
+
+
+@demand_rule(aten.reflection_pad1d.default, aten.reflection_pad2d.default, aten.reflection_pad3d.default)
+def reflection_pad_demand(node: Node, wanted: Box, result: Fact, x: Fact, padding: Sequence[Size]) -> Demands:
+    """What lies behind the border, and what it mirrors."""
+    return pad_demand(node, wanted, result, x, padding, "reflect")
+
+
+@demand_rule(aten.replication_pad1d.default, aten.replication_pad2d.default, aten.replication_pad3d.default)
+def replication_pad_demand(node: Node, wanted: Box, result: Fact, x: Fact, padding: Sequence[Size]) -> Demands:
+    """What lies behind the border, and what it repeats."""
+    return pad_demand(node, wanted, result, x, padding, "replicate")
+
+
+@demand_rule(aten._pad_circular.default)
+def circular_pad_demand(node: Node, wanted: Box, result: Fact, x: Fact, padding: Sequence[Size]) -> Demands:
+    """All of an axis whose border is wanted."""
+    return pad_demand(node, wanted, result, x, padding, "circular")

@@ -8,12 +8,14 @@ from typing import TypeAlias
 import torch
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box, Extent, Run, any_of, every, run, windows
 from dydca.analysis.facts import Fact, Size
 from dydca.analysis.intervals import Interval, places, spanning
 from dydca.analysis.rules.arithmetic import at_least, ceildiv, floordiv, product, smallest
 from dydca.analysis.rules.conv import spread
 from dydca.analysis.rules.reduction import mean_of
-from dydca.analysis.rules.registry import bounds, interval_rule, require, require_rank, rule
+from dydca.analysis.rules.registry import Demands, bounds, demand_rule, interval_rule, require, require_rank, rule
+from dydca.program import op_name
 
 aten = torch.ops.aten
 Sizes: TypeAlias = Size | Sequence[Size]
@@ -169,3 +171,66 @@ def max_pool_interval(node: Node, result: Fact, x: Fact, *settings: object) -> I
 def max_pool_with_indices_interval(node: Node, result: Fact, x: Fact, *settings: object) -> tuple[Interval, Interval]:
     """Elements of the operand, and places in the picture."""
     return x.bounds.along(-3), places(product(x.shape[-2:]))
+
+
+def _pool_demand(
+    node: Node, wanted: Box, x: Fact, rank: int, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+) -> Demands:
+    settings = [_spread(value, rank) for value in (kernel, stride or kernel, padding, dilation)]
+    axes = zip(wanted[-rank:], x.shape[-rank:], *settings, strict=True)
+    return [(*wanted[:-rank], *(_window(node, run(axis), *setting) for axis, *setting in axes))]
+
+
+def _window(node: Node, axis: Run, size: Size, kernel: Size, stride: Size, pad: Size, dilation: Size) -> Extent:
+    if not all(isinstance(setting, int) for setting in (kernel, stride, pad, dilation)):
+        return every(size, axis.cause or node)
+    return windows(axis, size, stride, -pad, dilation * (kernel - 1) - pad)
+
+
+@demand_rule(aten.avg_pool1d.default, aten.avg_pool2d.default)
+def avg_pool_demand(
+    node: Node, wanted: Box, result: Fact, x: Fact, kernel: Sizes, stride: Sizes = (), padding: Sizes = 0, *more: object
+) -> Demands:
+    """Windows."""
+    return _pool_demand(node, wanted, x, 1 if "1d" in op_name(node) else 2, kernel, stride, padding, 1)
+
+
+@demand_rule(aten.max_pool2d.default)
+def max_pool_demand(
+    node: Node,
+    wanted: Box,
+    result: Fact,
+    x: Fact,
+    kernel: Sizes,
+    stride: Sizes = (),
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+) -> Demands:
+    """Windows."""
+    return _pool_demand(node, wanted, x, 2, kernel, stride, padding, dilation)
+
+
+@demand_rule(aten.max_pool2d_with_indices.default)
+def max_pool_with_indices_demand(
+    node: Node, wanted: Sequence[Box | None], result: Fact, x: Fact, *settings: Sizes
+) -> Demands:
+    """Windows, by both results."""
+    both = any_of(wanted)
+    return max_pool_demand(node, both, result, x, *settings)  # type: ignore[arg-type]  # checked when they were given
+
+
+@demand_rule(aten.adaptive_avg_pool1d.default, aten.adaptive_avg_pool2d.default, aten._adaptive_avg_pool2d.default)
+def adaptive_avg_pool_demand(node: Node, wanted: Box, result: Fact, x: Fact, size: Sequence[Size]) -> Demands:
+    """A part of the picture for each place, all of it for a single one."""
+    rank = len(size)
+    pairs = zip(wanted[-rank:], x.shape[-rank:], result.shape[-rank:], strict=True)
+    return [(*wanted[:-rank], *(_share(node, run(axis), before, after) for axis, before, after in pairs))]
+
+
+def _share(node: Node, axis: Run, before: Size, after: Size) -> Extent:
+    if axis.endless or not isinstance(before, int) or not isinstance(after, int) or after == 1:
+        return every(before, axis.cause or node)
+    if before == after:
+        return (axis,)
+    return (Run(before, axis.low * before // after, -(-(axis.high + 1) * before // after) - 1),)

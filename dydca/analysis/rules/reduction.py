@@ -8,11 +8,12 @@ from typing import TypeAlias
 import torch
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box, any_of, every
 from dydca.analysis.facts import Fact, Size
 from dydca.analysis.intervals import LARGEST_COUNT, Interval, growth, spanning
 from dydca.analysis.rules.arithmetic import product
 from dydca.analysis.rules.promotion import as_float, summed_dtype
-from dydca.analysis.rules.registry import axis_of, interval_rule, rule
+from dydca.analysis.rules.registry import Demands, axis_of, demand_rule, interval_rule, rule
 from dydca.program import op_name
 
 aten = torch.ops.aten
@@ -230,3 +231,53 @@ def count_nonzero_interval(node: Node, result: Fact, x: Fact, dims: Axes = None)
     """As many as there are at most."""
     count = elements(x, dims)
     return spanning(0, count if isinstance(count, int) else float("inf"))
+
+
+def reduced_demand(node: Node, wanted: Box, x: Fact, dims: Axes, keepdim: bool) -> Box:
+    """All of the reduced axes, the wanted places of the others."""
+    axes = chosen_axes(x, dims)
+    left = iter(wanted)
+    read = []
+    for axis, size in enumerate(x.shape):
+        extent = next(left) if keepdim or axis not in axes else ()
+        read.append(every(size, node) if axis in axes else extent)
+    return tuple(read)
+
+
+@demand_rule(
+    aten.mean.dim, aten.logsumexp.default, aten.var.dim, aten.std.dim, aten.var.correction, aten.std.correction,
+    aten.sum.dim_IntList, aten.prod.dim_int, aten.nansum.default, aten.any.dim, aten.any.dims, aten.all.dim,
+    aten.all.dims, aten.amax.default, aten.amin.default, aten.argmax.default, aten.argmin.default,
+)  # fmt: skip
+def reduction_demand(
+    node: Node, wanted: Box, result: Fact, x: Fact, dims: Axes = None, *settings: object, **options: object
+) -> Demands:
+    """All of the reduced axes; the rank of the result says whether they are kept."""
+    return [reduced_demand(node, wanted, x, dims, len(wanted) == len(x.shape))]
+
+
+@demand_rule(aten.linalg_vector_norm.default)
+def vector_norm_demand(
+    node: Node,
+    wanted: Box,
+    result: Fact,
+    x: Fact,
+    order: float = 2,
+    dims: Axes = None,
+    *more: object,
+    **options: object,
+) -> Demands:
+    """As `reduction_demand`."""
+    return reduction_demand(node, wanted, result, x, dims)
+
+
+@demand_rule(
+    aten.var_mean.dim, aten.std_mean.dim, aten.var_mean.correction, aten.std_mean.correction, aten.max.dim,
+    aten.min.dim, aten.median.dim,
+)  # fmt: skip
+def pair_demand(
+    node: Node, wanted: Sequence[Box | None], result: Fact, x: Fact, dims: Axes = None, *more: object, **options: object
+) -> Demands:
+    """As `reduction_demand`, by both results."""
+    both = any_of(wanted)
+    return [reduced_demand(node, both, x, dims, len(both) == len(x.shape))]

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box, stretched
 from dydca.analysis.facts import Assumption, Fact, Scalar, Size, bounds_of
 from dydca.analysis.intervals import Interval
 from dydca.analysis.rules.arithmetic import Condition
@@ -25,8 +26,14 @@ IntervalRule = Callable[..., Intervals]
 INTERVAL_RULES: dict[Any, IntervalRule] = {}
 """The same for the intervals of values."""
 
+Demands: TypeAlias = Sequence[Box | None]
+DemandRule = Callable[..., Demands]
+DEMAND_RULES: dict[Any, DemandRule] = {}
+"""The same for what is read of the operands."""
+
 _AnyRule = TypeVar("_AnyRule", bound=Rule)
 _AnyIntervalRule = TypeVar("_AnyIntervalRule", bound=IntervalRule)
+_AnyDemandRule = TypeVar("_AnyDemandRule", bound=DemandRule)
 _assumed: ContextVar[list[Assumption] | None] = ContextVar("assumed", default=None)
 
 
@@ -54,6 +61,36 @@ def interval_rule(*operators: Any) -> Callable[[_AnyIntervalRule], _AnyIntervalR
         ValueError: One of the operators has an interval rule already.
     """
     return _registering(INTERVAL_RULES, operators)
+
+
+def demand_rule(*operators: Any) -> Callable[[_AnyDemandRule], _AnyDemandRule]:
+    """Registers what is read of the operands: ``(node, wanted, result, *arguments, **keywords) -> [box, ...]``.
+
+    `wanted` is the `Box` of elements wanted of the result (one per result, or None, for an operator with several),
+    `result` its fact, the arguments are those that `rule` gets. The answer has one box per tensor operand, in their
+    order; None reads nothing, and operands beyond its end are read whole. Runs may reach beyond an axis. An operator
+    without such a rule reads all of everything.
+
+    Raises:
+        ValueError: One of the operators has a demand rule already.
+    """
+    return _registering(DEMAND_RULES, operators)
+
+
+def tensors(*operands: Any) -> list[Fact]:
+    """The tensors among operands, those in lists included, in their order."""
+    found: list[Fact] = []
+    for operand in operands:
+        if isinstance(operand, list | tuple):
+            found += tensors(*operand)
+        elif isinstance(operand, Fact) and (operand.dtype is not None or operand.items):
+            found.append(operand)
+    return found
+
+
+def elementwise(node: Node, wanted: Box, result: Fact, *operands: Any, **named: Any) -> Demands:
+    """The demand rule of operators that read the same place of every operand, stretched as broadcasting does."""
+    return [stretched(wanted, operand.shape) for operand in tensors(*operands, *named.values())]
 
 
 def _registering(table: dict[Any, Any], operators: Sequence[Any]) -> Callable[[Any], Any]:

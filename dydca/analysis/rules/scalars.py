@@ -11,9 +11,10 @@ import sympy
 import torch
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box
 from dydca.analysis.facts import Fact, Scalar, plain
 from dydca.analysis.rules.arithmetic import at_least, decided, equal, floordiv, largest, modulo, product, smallest
-from dydca.analysis.rules.registry import axis_of, rule
+from dydca.analysis.rules.registry import Demands, axis_of, demand_rule, rule
 
 aten = torch.ops.aten
 
@@ -159,3 +160,9 @@ def choice(node: Node, condition: bool | sympy.Basic, a: Scalar, b: Scalar) -> F
 def assertion(node: Node, *operands: object, **options: object) -> Fact:
     """A check that yields nothing."""
     return Fact()
+
+
+@demand_rule(aten.sym_size.int, aten.sym_numel.default)
+def size_demand(node: Node, wanted: Box, result: Fact, x: Fact, *axis: int) -> Demands:
+    """Nothing but the shape."""
+    return [None]

@@ -7,11 +7,12 @@ import math
 import torch
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box, every
 from dydca.analysis.facts import Fact
 from dydca.analysis.intervals import Interval, spanning
 from dydca.analysis.rules.promotion import summed_dtype
 from dydca.analysis.rules.reduction import elements
-from dydca.analysis.rules.registry import axis_of, interval_rule, rule
+from dydca.analysis.rules.registry import Demands, axis_of, demand_rule, interval_rule, rule
 
 aten = torch.ops.aten
 
@@ -38,14 +39,14 @@ def cumsum(node: Node, x: Fact, dim: int, *, dtype: torch.dtype | None = None) -
 
 @interval_rule(aten.softmax.int, aten._softmax.default)
 def softmax_interval(node: Node, result: Fact, x: Fact, dim: int, *settings: object) -> Interval:
-    """Parts of one; rounding may make the largest a little more."""
-    return spanning(0, 1 + 2.0**-20, nan=not x.bounds.bounded)
+    """Parts of one; no more than one after rounding, because the largest exponential is 1 and the sum no less."""
+    return spanning(0, 1, nan=not x.bounds.bounded)
 
 
 @interval_rule(aten.log_softmax.int, aten._log_softmax.default)
 def log_softmax_interval(node: Node, result: Fact, x: Fact, dim: int, *settings: object) -> Interval:
     """Logarithms of parts of one."""
-    return spanning(-math.inf, 2.0**-20, nan=not x.bounds.bounded)
+    return spanning(-math.inf, 2.0**-22, nan=not x.bounds.bounded)
 
 
 @interval_rule(aten.cumsum.default)
@@ -54,3 +55,18 @@ def cumsum_interval(node: Node, result: Fact, x: Fact, dim: int, *, dtype: torch
     count = elements(x, dim)
     own = x.bounds.collapsed() if x.shape and x.bounds.axis == dim % len(x.shape) - len(x.shape) else x.bounds
     return own | own.summed(count if isinstance(count, int) else None, result.dtype)
+
+
+@demand_rule(
+    aten.softmax.int, aten._softmax.default, aten.log_softmax.int, aten._log_softmax.default, aten.cumsum.default,
+    aten.cumprod.default,
+)  # fmt: skip
+def scan_demand(
+    node: Node, wanted: Box, result: Fact, x: Fact, dim: int, *settings: object, **options: object
+) -> Demands:
+    """All of the axis."""
+    if not x.shape:
+        return [wanted]
+    axes = list(wanted)
+    axes[dim] = every(x.shape[dim], node)
+    return [tuple(axes)]

@@ -8,10 +8,11 @@ import sympy
 import torch
 from torch.fx import Node
 
+from dydca.analysis.boxes import Box, Extent, Run, every, only, run, windows
 from dydca.analysis.facts import Fact, Size
 from dydca.analysis.intervals import Interval
 from dydca.analysis.rules.arithmetic import at_least, ceildiv, equal, largest, smallest
-from dydca.analysis.rules.registry import axis_of, interval_rule, require, rule, shape_text
+from dydca.analysis.rules.registry import Demands, axis_of, demand_rule, interval_rule, require, rule, shape_text
 
 aten = torch.ops.aten
 
@@ -148,3 +149,75 @@ def slice_scatter_interval(node: Node, result: Fact, x: Fact, source: Fact, dim:
     own = source.bounds
     written = own.collapsed() if own.axis == dim % len(x.shape) - len(x.shape) else own
     return x.bounds | written
+
+
+@demand_rule(aten.slice.Tensor)
+def slice_demand(
+    node: Node,
+    wanted: Box,
+    result: Fact,
+    x: Fact,
+    dim: int = 0,
+    start: Size | None = None,
+    end: Size | None = None,
+    step: int = 1,
+) -> Demands:
+    """The same places, counted from the start."""
+    axis = dim % len(x.shape)
+    first = _position(start or 0, x.shape[axis])
+    return [(*wanted[:axis], _behind(node, run(wanted[axis]), x.shape[axis], first, step), *wanted[axis + 1 :])]
+
+
+def _behind(node: Node, part: Run, size: Size, first: Size, step: int) -> Extent:
+    """Of an axis what is wanted of its slice."""
+    if part.endless or not isinstance(first, int):
+        return every(size, part.cause or node)
+    return windows(part, size, step, first, first)
+
+
+@demand_rule(aten.narrow.default)
+def narrow_demand(node: Node, wanted: Box, result: Fact, x: Fact, dim: int, start: Size, length: Size) -> Demands:
+    """The same places, counted from the start."""
+    return slice_demand(node, wanted, result, x, dim, start)
+
+
+@demand_rule(aten.select.int)
+def select_demand(node: Node, wanted: Box, result: Fact, x: Fact, dim: int, index: Size) -> Demands:
+    """The one entry."""
+    axis, size = dim % len(x.shape), x.shape[dim]
+    known = isinstance(index, int) and (index >= 0 or isinstance(size, int))
+    entry = only(size, index if index >= 0 else index + size) if known else every(size, node)
+    return [(*wanted[:axis], entry, *wanted[axis:])]
+
+
+@demand_rule(aten.slice_scatter.default)
+def slice_scatter_demand(
+    node: Node,
+    wanted: Box,
+    result: Fact,
+    x: Fact,
+    source: Fact,
+    dim: int = 0,
+    start: Size | None = None,
+    end: Size | None = None,
+    step: int = 1,
+) -> Demands:
+    """What was written, and around it what was there before."""
+    axis = dim % len(x.shape)
+    joint, first, size = run(wanted[axis]), _position(start or 0, x.shape[axis]), source.shape[axis]
+    if not isinstance(first, int) or not isinstance(size, int):
+        return [wanted]
+    last = first + (size - 1) * step
+    low, high = (max(joint.low, first) - first) // step, (min(joint.high, last) - first) // step
+    written = (*wanted[:axis], only(size, low, high), *wanted[axis + 1 :]) if low <= high else None
+    covered = step == 1 and first <= joint.low and joint.high <= last
+    return [None if covered else wanted, written]
+
+
+@demand_rule(aten.select_scatter.default)
+def select_scatter_demand(
+    node: Node, wanted: Box, result: Fact, x: Fact, source: Fact, dim: int, index: Size
+) -> Demands:
+    """What was written, and around it what was there before."""
+    axis = dim % len(x.shape)
+    return [wanted, (*wanted[:axis], *wanted[axis + 1 :])]
