@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -77,18 +78,55 @@ class Assumption:
     what: str
 
 
+@dataclass(frozen=True)
+class Unknown:
+    """A whole number that only execution tells: how many elements a mask has, or what `item` returns.
+
+    Attributes:
+        node: Where it comes from.
+        low: The least value it can have.
+        high: The largest; an expression over the input symbols in the facts of all patches, infinite if unbounded.
+    """
+
+    node: Node
+    low: Size
+    high: Size
+
+
+class OperatorClass(Enum):
+    """What decides the shape of an operator's result. Source: SoD2 (ASPLOS 2024), section 3.
+
+    An operator whose shape is decided by a value that is known before execution is in the class that needs none.
+    """
+
+    ISDO = "input shapes decide shape and value"
+    ISDOS = "input shapes decide the shape"
+    ISVDOS = "input shapes and values decide the shape"
+    EDO = "execution decides the shape"
+
+
 class Facts(dict[Node, Fact]):
     """The facts of one graph for one patch (numbers) or for all patches of its route (symbols).
 
     Attributes:
         unruled: Nodes whose operator has no rule of its own; their shape came from PyTorch's meta kernels.
-        assumptions: What symbolic facts rest on; empty for the facts of one patch, where all is decided.
+        assumptions: What symbolic facts rest on. In the facts of one patch only conditions on unknown sizes are left,
+            which the data may break.
+        unknown: The symbols in the facts that stand for no size of an input.
+        classes: Of every operator.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.unruled: list[Node] = []
         self.assumptions: list[Assumption] = []
+        self.unknown: dict[sympy.Symbol, Unknown] = {}
+        self.classes: dict[Node, OperatorClass] = {}
+
+    @property
+    def ranges(self) -> dict[sympy.Symbol, tuple[Size, Size]]:
+        """What the unknown numbers lie between; `dydca.analysis.sizes.span` carries it on to any size."""
+        return {symbol: (entry.low, entry.high) for symbol, entry in self.unknown.items()}
 
     def shape(self, node: Node) -> tuple[int, ...]:
         """The concrete shape of `node`.

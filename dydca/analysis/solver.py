@@ -19,12 +19,14 @@ import sympy
 import torch
 from torch.fx import Node
 
+from dydca.analysis.classes import operator_class
 from dydca.analysis.facts import Fact, Facts, Size, plain
 from dydca.analysis.intervals import Interval, spanning
 from dydca.analysis.rules import load_rules
 from dydca.analysis.rules.creation import stored
 from dydca.analysis.rules.fallback import meta_fact
-from dydca.analysis.rules.registry import INTERVAL_RULES, assumptions
+from dydca.analysis.rules.registry import INTERVAL_RULES, Hints, premises
+from dydca.analysis.sizes import Ranges
 from dydca.analysis.symbols import Symbols
 from dydca.errors import ShapeError
 from dydca.program import Graph, Input, Program, Route
@@ -33,21 +35,27 @@ from dydca.shapes import Patch, patch_label
 Transfer = Callable[[Fact], Fact]
 
 
-def analyze(graph: Graph, inputs: Sequence[Fact], hints: Mapping[sympy.Symbol, int] | None = None) -> Facts:
+def analyze(
+    graph: Graph,
+    inputs: Sequence[Fact],
+    hints: Mapping[sympy.Symbol, int] | None = None,
+    ranges: Ranges | None = None,
+) -> Facts:
     """One forward sweep.
 
     Args:
         graph: Any straight-line graph of ATen operators.
         inputs: One fact per placeholder; sizes are ints for a concrete patch, sympy expressions otherwise.
         hints: One valid size per symbol; only operators without a rule of their own ask for it.
+        ranges: What symbols of the inputs lie between, as far as that is declared.
 
     Raises:
         ShapeError: DYD202, an operator refuses its operands; the message names the source line.
     """
     facts, rules, feed = Facts(), load_rules(), iter(inputs)
-    sizes = dict(hints or {})
+    sizes = {symbol: sympy.Integer(size) for symbol, size in (hints or {}).items()}
     symbolic = any(not isinstance(size, int) for fact in inputs for size in fact.shape)
-    with assumptions() as assumed:
+    with premises(ranges or {}, sizes) as held:
         for node in graph.fx.nodes:
             if node.op == "call_function":
                 fact = _transferred(node, facts, rules.get(node.target), sizes)
@@ -56,11 +64,12 @@ def analyze(graph: Graph, inputs: Sequence[Fact], hints: Mapping[sympy.Symbol, i
                 facts[node] = stored(graph.constants[str(node.target)])
             else:
                 facts[node] = next(feed) if node.op == "placeholder" else Fact()
-    facts.assumptions = assumed
+    facts.assumptions, facts.unknown = held.assumed, held.unknown
+    facts.classes = {node: operator_class(node, facts) for node in graph.fx.nodes if node.op == "call_function"}
     return facts
 
 
-def _transferred(node: Node, facts: Facts, rule: Callable[..., Fact] | None, sizes: dict[sympy.Symbol, int]) -> Fact:
+def _transferred(node: Node, facts: Facts, rule: Callable[..., Fact] | None, sizes: Hints) -> Fact:
     args, kwargs = operands(node, facts)
     if rule is None:
         facts.unruled.append(node)
@@ -205,6 +214,7 @@ def analyze_route(program: Program, route: Route) -> Facts:
     inner = analyze(route.graph, inputs, symbols.inner_sizes(program.sizes(route.example)))
     facts = Facts()
     facts.update((node, symbols.outer_fact(fact)) for node, fact in inner.items())
-    facts.unruled = inner.unruled
+    facts.unruled, facts.classes = inner.unruled, inner.classes
+    facts.unknown = {symbol: symbols.outer_unknown(entry) for symbol, entry in inner.unknown.items()}
     facts.assumptions = symbols.outer_assumptions(inner.assumptions)
     return facts

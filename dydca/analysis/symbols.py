@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import sympy
 
-from dydca.analysis.facts import Assumption, Fact, Size, plain
+from dydca.analysis.facts import Assumption, Fact, Size, Unknown, plain
 from dydca.program import Program, Route
 
 
@@ -106,6 +106,10 @@ class Symbols:
         items = tuple(map(self.outer_fact, fact.items))
         shape: tuple[Size, ...] = self.outer(fact.shape)  # type: ignore[assignment]
         return replace(fact, shape=shape, value=self.outer(fact.value), items=items)
+
+    def outer_unknown(self, entry: Unknown) -> Unknown:
+        """Bounds of a number over the program's own symbols."""
+        return replace(entry, low=self.outer(entry.low), high=self.outer(entry.high))
 
     def outer_assumptions(self, assumed: Iterable[Assumption]) -> list[Assumption]:
         """What is assumed beyond the regions themselves, each condition once, with the first node that needs it."""

@@ -29,14 +29,14 @@ from dydca.analysis.rules import (
     slicing,
     views,
 )
-from dydca.analysis.rules.registry import RULES, Rule, assumptions, demand_rule, interval_rule, require, rule
+from dydca.analysis.rules.registry import RULES, Rule, demand_rule, interval_rule, premises, require, rule
 from dydca.extensions import offered
 
 __all__ = [
-    "Rule", "activations", "assumptions", "choosing", "conv", "conv_transposed", "copies", "creation", "demand_rule",
-    "elementwise", "extremes", "indexing", "interval_rule", "joining", "linear", "load_rules", "normalization",
-    "padding", "pooling", "reduction", "repeating", "require", "reshaping", "resize", "rule", "scalars", "scans",
-    "shuffles", "slicing", "views",
+    "Rule", "activations", "choosing", "conv", "conv_transposed", "copies", "creation", "demand_rule", "elementwise",
+    "extremes", "indexing", "interval_rule", "joining", "linear", "load_rules", "normalization", "padding", "pooling",
+    "premises", "reduction", "repeating", "require", "reshaping", "resize", "rule", "scalars", "scans", "shuffles",
+    "slicing", "views",
 ]  # fmt: skip
 
 

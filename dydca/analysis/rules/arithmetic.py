@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TypeAlias
 
 import sympy
 
 from dydca.analysis.facts import Scalar, Size
-
-Condition: TypeAlias = bool | sympy.Basic
+from dydca.analysis.sizes import Condition
 
 
 def floordiv(a: Scalar, b: Scalar) -> Size:

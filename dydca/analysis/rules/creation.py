@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -10,11 +11,11 @@ import torch
 from torch.fx import Node
 
 from dydca.analysis.boxes import Box
-from dydca.analysis.facts import Fact, Scalar, Size
+from dydca.analysis.facts import Fact, OperatorClass, Scalar, Size
 from dydca.analysis.intervals import Interval, point, spanning, union
 from dydca.analysis.rules.arithmetic import at_least, ceildiv
 from dydca.analysis.rules.promotion import scalar_dtype
-from dydca.analysis.rules.registry import Demands, bounds, demand_rule, interval_rule, require, rule
+from dydca.analysis.rules.registry import Demands, bounds, demand_rule, interval_rule, require, rule, unknown
 
 aten = torch.ops.aten
 Kind: TypeAlias = torch.dtype | None
@@ -38,14 +39,18 @@ def full(node: Node, size: Sequence[Size], value: Scalar, *, dtype: Kind = None,
 
 @rule(
     aten.zeros_like.default, aten.ones_like.default, aten.empty_like.default, aten.full_like.default,
-    aten.rand_like.default, aten.randn_like.default,
+    kind=OperatorClass.ISDO,
 )  # fmt: skip
+@rule(aten.rand_like.default, aten.randn_like.default)
 def zeros_like(node: Node, x: Fact, value: object = None, *, dtype: Kind = None, **options: object) -> Fact:
     """A tensor of the operand's shape."""
     return Fact(x.shape, dtype or x.dtype)
 
 
-@rule(aten.new_zeros.default, aten.new_ones.default, aten.new_empty.default, aten.new_full.default)
+@rule(
+    aten.new_zeros.default, aten.new_ones.default, aten.new_empty.default, aten.new_full.default,
+    kind=OperatorClass.ISDO,
+)  # fmt: skip
 def new_zeros(
     node: Node, x: Fact, size: Sequence[Size], value: object = None, *, dtype: Kind = None, **options: object
 ) -> Fact:
@@ -112,10 +117,13 @@ def item(node: Node, x: Fact) -> Fact:
     known = x.value[0] if isinstance(x.value, tuple) else x.value
     if known is not None:
         return Fact(value=known)
-    integral = x.dtype is not None and not x.dtype.is_floating_point
-    return Fact(
-        value=sympy.Symbol(f"u_{node.name}", integer=True) if integral else sympy.Symbol(f"u_{node.name}", real=True)
-    )
+    if x.dtype is None or x.dtype.is_floating_point:
+        return Fact(value=sympy.Symbol(f"u_{node.name}", real=True))
+    return Fact(value=unknown(node, _whole(x.bounds.low), _whole(x.bounds.high)))
+
+
+def _whole(end: float) -> Size:
+    return int(end) if math.isfinite(end) else sympy.oo if end > 0 else -sympy.oo
 
 
 @interval_rule(aten.zeros.default, aten.zeros_like.default, aten.new_zeros.default)

@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.fx import Node
 
 from dydca.analysis.facts import Fact, Size
+from dydca.analysis.rules.registry import Hints, unknown
 from dydca.errors import ShapeError
 from dydca.program import where
 
 
-def meta_fact(node: Node, args: Sequence[Any], kwargs: Mapping[str, Any], sizes: dict[sympy.Symbol, int]) -> Fact:
+def meta_fact(node: Node, args: Sequence[Any], kwargs: Mapping[str, Any], sizes: Hints) -> Fact:
     """The fact of a node whose operator no rule knows.
 
     For a concrete patch the shape is exact. With symbolic operands the operator runs at the sizes of one patch, and
@@ -54,7 +55,7 @@ def _has_symbols(operands: Any) -> bool:
     return isinstance(operands, sympy.Basic)
 
 
-def _meta(operand: Any, sizes: Mapping[sympy.Symbol, int]) -> Any:
+def _meta(operand: Any, sizes: Mapping[sympy.Symbol, sympy.Integer]) -> Any:
     if isinstance(operand, Fact):
         return torch.empty([_number(size, sizes) for size in operand.shape], dtype=operand.dtype, device="meta")
     if isinstance(operand, list | tuple):
@@ -64,20 +65,20 @@ def _meta(operand: Any, sizes: Mapping[sympy.Symbol, int]) -> Any:
     return _number(operand, sizes) if isinstance(operand, sympy.Basic) else operand
 
 
-def _number(size: Size, sizes: Mapping[sympy.Symbol, int]) -> int:
+def _number(size: Size, sizes: Mapping[sympy.Symbol, sympy.Integer]) -> int:
     if isinstance(size, int):
         return size
-    return int(size.xreplace({symbol: sympy.Integer(number) for symbol, number in sizes.items()}))
+    return int(size.xreplace(sizes))
 
 
-def _fact(node: Node, result: object, sizes: dict[sympy.Symbol, int] | None, suffix: str) -> Fact:
+def _fact(node: Node, result: object, sizes: Hints | None, suffix: str) -> Fact:
     if not isinstance(result, Tensor):
         return Fact()
     if sizes is None:
         return Fact(tuple(result.shape), result.dtype)
     shape = []
     for axis, size in enumerate(result.shape):
-        symbol = sympy.Symbol(f"u_{node.name}{suffix}_{axis}", integer=True, nonnegative=True)
-        sizes[symbol] = size
+        symbol = unknown(node, 0, sympy.oo, f"{suffix}_{axis}")
+        sizes[symbol] = sympy.Integer(size)
         shape.append(symbol)
     return Fact(tuple(shape), result.dtype)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import sympy
 import torch
 from torch.fx import Node
 
 from dydca.analysis.boxes import Box, every
 from dydca.analysis.facts import Fact, Size
 from dydca.analysis.intervals import Interval, entrywise, places, union
-from dydca.analysis.rules.arithmetic import at_least, equal, product
+from dydca.analysis.rules.arithmetic import at_least, equal, product, smallest
 from dydca.analysis.rules.promotion import broadcast_shapes, common_shape
 from dydca.analysis.rules.registry import (
     Demands,
@@ -24,14 +23,10 @@ from dydca.analysis.rules.registry import (
     rule,
     shape_text,
     told,
+    unknown,
 )
 
 aten = torch.ops.aten
-
-
-def unknown_size(node: Node, suffix: str = "") -> sympy.Symbol:
-    """A size that only execution can tell."""
-    return sympy.Symbol(f"u_{node.name}{suffix}", integer=True, nonnegative=True)
 
 
 @rule(aten.index_select.default)
@@ -78,7 +73,8 @@ def index(node: Node, x: Fact, indices: Sequence[Fact | None]) -> Fact:
                 shape_text(entry.shape),
                 shape_text(x.shape),
             )
-            axes += [(unknown_size(node),)] * len(entry.shape)
+            count = unknown(node, 0, product(entry.shape), f"_{at}")
+            axes += [(count,)] * len(entry.shape)
             at += len(entry.shape)
         else:
             axes.append(None if entry is None else entry.shape)
@@ -115,26 +111,27 @@ def embedding(node: Node, weight: Fact, indices: Fact, *settings: object) -> Fac
 @rule(aten.nonzero.default)
 def nonzero(node: Node, x: Fact) -> Fact:
     """The positions of the elements that are not 0: as many as the data has."""
-    return Fact((unknown_size(node), len(x.shape)), torch.int64)
+    return Fact((unknown(node, 0, product(x.shape)), len(x.shape)), torch.int64)
 
 
 @rule(aten.where.default)
 def where_positions(node: Node, condition: Fact) -> Fact:
     """The positions of the true elements, one tensor per axis."""
-    return Fact(items=(Fact((unknown_size(node),), torch.int64),) * len(condition.shape))
+    count = unknown(node, 0, product(condition.shape))
+    return Fact(items=(Fact((count,), torch.int64),) * max(len(condition.shape), 1))
 
 
 @rule(aten.masked_select.default)
 def masked_select(node: Node, x: Fact, mask: Fact) -> Fact:
     """The elements under the mask, in a row."""
-    broadcast_shapes(node, x.shape, mask.shape)
-    return Fact((unknown_size(node),), x.dtype)
+    return Fact((unknown(node, 0, product(broadcast_shapes(node, x.shape, mask.shape))),), x.dtype)
 
 
 @rule(aten._unique2.default)
 def unique(node: Node, x: Fact, sort: bool = True, inverse: bool = False, counts: bool = False) -> Fact:
     """The different elements; where each element went and how often it came, if asked for."""
-    found = (unknown_size(node),)
+    count = product(x.shape)
+    found = (unknown(node, smallest(count, 1), count),)
     positions = Fact(x.shape if inverse or counts else (0,), torch.int64)
     return Fact(items=(Fact(found, x.dtype), positions, Fact(found if counts else (0,), torch.int64)))
 
@@ -194,7 +191,7 @@ def nonzero_interval(node: Node, result: Fact, x: Fact) -> Interval:
 @interval_rule(aten.where.default)
 def where_positions_interval(node: Node, result: Fact, condition: Fact) -> tuple[Interval, ...]:
     """Positions on each axis."""
-    return tuple(map(places, condition.shape))
+    return tuple(map(places, condition.shape or (1,)))
 
 
 @interval_rule(aten._unique2.default)

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+import sympy
 from torch.fx import Node
 
 from dydca.analysis.boxes import Box, stretched
-from dydca.analysis.facts import Assumption, Fact, Scalar, Size, bounds_of
+from dydca.analysis.facts import Assumption, Fact, OperatorClass, Scalar, Size, Unknown, bounds_of
 from dydca.analysis.intervals import Interval
-from dydca.analysis.rules.arithmetic import Condition
+from dydca.analysis.sizes import Condition, Span, decide, span
 from dydca.errors import ShapeError
 from dydca.program import where
+
+Hints: TypeAlias = dict[sympy.Symbol, sympy.Integer]
+"""One valid value for each symbol, as far as they are known."""
 
 Rule = Callable[..., Fact]
 RULES: dict[Any, Rule] = {}
 """Rules by ATen overload or Python function."""
+
+STATED_CLASSES: dict[Any, OperatorClass] = {}
+"""The classes of operators that do not follow from their facts."""
 
 Intervals: TypeAlias = Interval | Sequence[Interval | None] | None
 IntervalRule = Callable[..., Intervals]
@@ -34,18 +41,42 @@ DEMAND_RULES: dict[Any, DemandRule] = {}
 _AnyRule = TypeVar("_AnyRule", bound=Rule)
 _AnyIntervalRule = TypeVar("_AnyIntervalRule", bound=IntervalRule)
 _AnyDemandRule = TypeVar("_AnyDemandRule", bound=DemandRule)
-_assumed: ContextVar[list[Assumption] | None] = ContextVar("assumed", default=None)
 
 
-def rule(*operators: Any) -> Callable[[_AnyRule], _AnyRule]:
+class Premises(NamedTuple):
+    """What one sweep collects and may use.
+
+    Attributes:
+        assumed: Conditions that could not be decided.
+        unknown: Numbers that only execution tells.
+        ranges: What symbols lie between.
+        hints: One valid value per symbol, as far as they are known.
+    """
+
+    assumed: list[Assumption]
+    unknown: dict[sympy.Symbol, Unknown]
+    ranges: dict[sympy.Symbol, Span]
+    hints: Hints
+
+
+_premises: ContextVar[Premises | None] = ContextVar("premises", default=None)
+
+
+def rule(*operators: Any, kind: OperatorClass | None = None) -> Callable[[_AnyRule], _AnyRule]:
     """Registers a transfer rule ``(node, *arguments, **keywords) -> Fact``.
 
     The arguments are the node's own, with each tensor operand replaced by its `Fact` and each scalar operand
     (a size, a product of sizes) by its value: an int for a concrete patch, a sympy expression for all patches.
 
+    Args:
+        operators: ATen overloads or Python functions.
+        kind: Their class where it does not follow from how shapes come about: ISDO for what reads nothing but the
+            shape of a tensor operand.
+
     Raises:
         ValueError: One of the operators has a rule already.
     """
+    STATED_CLASSES.update(dict.fromkeys(operators, kind) if kind else {})
     return _registering(RULES, operators)
 
 
@@ -106,7 +137,13 @@ def _registering(table: dict[Any, Any], operators: Sequence[Any]) -> Callable[[A
 
 def bounds(operand: Fact | Scalar) -> Interval:
     """What an operand lies between, be it a tensor or a number."""
-    return operand.bounds if isinstance(operand, Fact) else bounds_of(operand)
+    if isinstance(operand, Fact):
+        return operand.bounds
+    if isinstance(operand, sympy.Expr) and (held := _premises.get()) is not None:
+        ends = [sympy.sympify(end) for end in span(operand, held.ranges)]
+        if all(end.is_number for end in ends):
+            return bounds_of(float(ends[0])) | bounds_of(float(ends[1]))
+    return bounds_of(operand)
 
 
 def require(node: Node, holds: Condition, what: str, got: object = None, want: object = None) -> None:
@@ -117,10 +154,29 @@ def require(node: Node, holds: Condition, what: str, got: object = None, want: o
     """
     if holds is True:
         return
+    premises = _premises.get()
+    if premises is not None:
+        holds = decide(holds, premises.ranges)
     if holds is False:
         raise ShapeError("DYD202", what, where=where(node), got=_text(got), want=_text(want))
-    if (assumed := _assumed.get()) is not None:
-        assumed.append(Assumption(holds, node, what))
+    if holds is not True and premises is not None:
+        premises.assumed.append(Assumption(holds, node, what))
+
+
+def unknown(node: Node, low: Size, high: Size, suffix: str = "") -> sympy.Symbol:
+    """A whole number in ``low..high`` that only execution tells, named after the node."""
+    symbol = sympy.Symbol(f"u_{node.name}{suffix}", integer=True, nonnegative=_is_nonnegative(low) or None)
+    if (premises := _premises.get()) is not None:
+        premises.unknown[symbol] = Unknown(node, low, high)
+        premises.ranges[symbol] = (low, high)
+        hint = sympy.sympify(high).xreplace(premises.hints)
+        if hint.is_Integer:
+            premises.hints[symbol] = hint
+    return symbol
+
+
+def _is_nonnegative(size: Size) -> bool:
+    return bool(sympy.sympify(size).is_nonnegative)
 
 
 def _text(value: object) -> object:
@@ -128,14 +184,14 @@ def _text(value: object) -> object:
 
 
 @contextmanager
-def assumptions() -> Iterator[list[Assumption]]:
-    """Collects the conditions that rules assume inside the block."""
-    collected: list[Assumption] = []
-    token = _assumed.set(collected)
+def premises(ranges: Mapping[sympy.Symbol, Span], hints: Hints) -> Iterator[Premises]:
+    """Collects what rules assume and bring up inside the block; `hints` grows with it."""
+    held = Premises([], {}, dict(ranges), hints)
+    token = _premises.set(held)
     try:
-        yield collected
+        yield held
     finally:
-        _assumed.reset(token)
+        _premises.reset(token)
 
 
 def axis_of(node: Node, axis: int, rank: int) -> int:

@@ -12,20 +12,20 @@ import torch
 from torch.fx import Node
 
 from dydca.analysis.boxes import Box
-from dydca.analysis.facts import Fact, Scalar, plain
+from dydca.analysis.facts import Fact, OperatorClass, Scalar, plain
 from dydca.analysis.rules.arithmetic import at_least, decided, equal, floordiv, largest, modulo, product, smallest
 from dydca.analysis.rules.registry import Demands, axis_of, demand_rule, rule
 
 aten = torch.ops.aten
 
 
-@rule(aten.sym_size.int)
+@rule(aten.sym_size.int, kind=OperatorClass.ISDO)
 def sym_size(node: Node, x: Fact, dim: int) -> Fact:
     """One size of a tensor."""
     return Fact(value=x.shape[axis_of(node, dim, len(x.shape))])
 
 
-@rule(aten.sym_numel.default)
+@rule(aten.sym_numel.default, kind=OperatorClass.ISDO)
 def sym_numel(node: Node, x: Fact) -> Fact:
     """The number of elements of a tensor."""
     return Fact(value=product(x.shape))

@@ -38,7 +38,9 @@ def slice_(
     if not start and step == 1 and (end is None or (isinstance(end, int) and end >= sys.maxsize)):
         return Fact(x.shape, x.dtype, x.value)
     size = x.shape[axis]
-    first, last = _position(start or 0, size), _position(sys.maxsize if end is None else end, size)
+    # a start behind the end needs no clipping: nothing is left either way
+    first = start if isinstance(start, int) and start >= 0 else _position(start or 0, size)
+    last = _position(sys.maxsize if end is None else end, size)
     value = x.value[start:end:step] if isinstance(x.value, tuple) else None
     return Fact((*x.shape[:axis], largest(ceildiv(last - first, step), 0), *x.shape[axis + 1 :]), x.dtype, value)
 
