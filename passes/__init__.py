@@ -14,6 +14,7 @@ from dydca.passes.fold_constants import FoldConstants
 from dydca.passes.fold_residual import FoldResidual
 from dydca.passes.merge_equal import MergeEqual
 from dydca.passes.merge_frame_writes import MergeFrameWrites
+from dydca.passes.merge_layer_norm import MergeLayerNorm
 from dydca.passes.merge_linear import MergeLinear
 from dydca.passes.merge_reshape import MergeReshape
 from dydca.passes.pipeline import PIPELINE, default_passes, plain_passes
@@ -41,6 +42,7 @@ __all__ = [
     "FoldResidual",
     "MergeEqual",
     "MergeFrameWrites",
+    "MergeLayerNorm",
     "MergeLinear",
     "MergeReshape",
     "Miss",

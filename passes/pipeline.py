@@ -13,6 +13,7 @@ from dydca.passes.fold_constants import FoldConstants
 from dydca.passes.fold_residual import FoldResidual
 from dydca.passes.merge_equal import MergeEqual
 from dydca.passes.merge_frame_writes import MergeFrameWrites
+from dydca.passes.merge_layer_norm import MergeLayerNorm
 from dydca.passes.merge_linear import MergeLinear
 from dydca.passes.merge_reshape import MergeReshape
 from dydca.passes.running.order import sorted_in
@@ -38,6 +39,7 @@ PIPELINE: tuple[type[Pass], ...] = (
     MergeFrameWrites,
     MergeLinear,
     FoldBatchNorm,
+    MergeLayerNorm,
     MergeEqual,
     DropDead,
 )

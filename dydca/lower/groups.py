@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch.fx import Node
 
 from dydca.analysis.facts import Facts
 from dydca.lower.kernels.epilogue import Step
+from dydca.lower.recipes import Recipe, find_recipe
 from dydca.lower.steps import Line, Reading, is_picture, read_lines
 from dydca.program import Graph, arguments
 
@@ -25,8 +26,9 @@ class Group:
 
     Attributes:
         nodes: In graph order; the last one is the result.
-        root: The convolution, or an operator TVM legalises; None for elementwise operators alone.
+        root: The convolution, the operator of the recipe, or one that TVM legalises; None for elementwise ones alone.
         source: The picture that flows in.
+        recipe: How the root is computed, where that is no choice.
         steps: The epilogue, its operand numbers counting `readings`.
         readings: What the steps read besides.
         shuffle: Pixel-shuffle factor at the store.
@@ -37,6 +39,7 @@ class Group:
     nodes: list[Node]
     root: Node | None
     source: Node
+    recipe: Recipe | None = None
     steps: list[Step] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     shuffle: int = 1
@@ -53,13 +56,18 @@ class Group:
         return self.nodes[-1]
 
     @property
+    def is_conv(self) -> bool:
+        """Whether the root is a convolution."""
+        return self.root is not None and self.root.target in CONVOLUTIONS
+
+    @property
     def fallback(self) -> bool:
         """Whether TVM's own legalisation lowers it."""
-        return self.root is not None and self.root.target not in CONVOLUTIONS
+        return self.root is not None and self.recipe is None and not self.is_conv
 
     def copy(self) -> Group:
         """A group that can grow apart."""
-        copied = Group(list(self.nodes), self.root, self.source, list(self.steps), list(self.readings), self.shuffle)
+        copied = replace(self, nodes=list(self.nodes), steps=list(self.steps), readings=list(self.readings))
         copied.numbers = dict(self.numbers)
         return copied
 
@@ -85,7 +93,7 @@ def form_groups(graph: Graph, facts: Facts, wanted: Set[Node]) -> list[Group]:
     for node in graph:
         if node not in wanted or node in taken:
             continue
-        group = _start(graph, facts, node)
+        group = _start(graph, facts, node, wanted - taken)
         if not group.fallback:
             group = _grown(graph, facts, group, wanted - taken, order)
         taken.update(group.nodes)
@@ -93,14 +101,24 @@ def form_groups(graph: Graph, facts: Facts, wanted: Set[Node]) -> list[Group]:
     return sorted(groups, key=lambda group: order[group.result])
 
 
-def _start(graph: Graph, facts: Facts, node: Node) -> Group:
+def _start(graph: Graph, facts: Facts, node: Node, free: Set[Node]) -> Group:
     if node.target in CONVOLUTIONS:
         return Group([node], node, node.all_input_nodes[0])
+    if (recipe := find_recipe(graph, facts, node)) is not None and free.issuperset(recipe.nodes):
+        return _begun(recipe)
     for value in node.all_input_nodes:
         chain = Group([], None, value)
         if is_picture(facts, value) and graph.constant(value) is None and _absorb(graph, facts, chain, node):
             return chain
     return Group([node], node, node.all_input_nodes[0] if node.all_input_nodes else node)
+
+
+def _begun(recipe: Recipe) -> Group:
+    group = Group(list(recipe.nodes), recipe.nodes[-1], recipe.source, recipe)
+    for line in recipe.lines:
+        group.add(line, len(group.steps))
+    group.numbers[group.computed] = len(group.steps)
+    return group
 
 
 def _grown(graph: Graph, facts: Facts, group: Group, free: Set[Node], order: Mapping[Node, int]) -> Group:

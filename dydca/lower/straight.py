@@ -24,6 +24,7 @@ from dydca.lower.kernels.move import Move
 from dydca.lower.kernels.rows import RowKernel
 from dydca.lower.layout import PLAIN, Layout, PictureShape, picture
 from dydca.lower.legalize import legalize
+from dydca.lower.recipes import Recipe
 from dydca.lower.select_kernels import ConvAttributes, conv_attributes, select_kernel, stores_planes
 from dydca.lower.targets import Target
 from dydca.program import Graph, where
@@ -76,6 +77,8 @@ class StraightLine:
         for group in form_groups(self.graph, self.facts, self._missing(results)):
             if group.fallback:
                 self._lower_fallback(group)
+            elif group.recipe is not None:
+                self._lower_recipe(group, group.recipe)
             elif group.root is not None:
                 self._lower_conv(group)
             else:
@@ -108,7 +111,7 @@ class StraightLine:
 
     def _padding(self, node: Node) -> int:
         """The widest padding of the convolutions that read the node."""
-        readers = [group for group in self.readers if group.root is not None and group.source is node]
+        readers = [group for group in self.readers if group.is_conv and group.source is node]
         return max((max(self._attributes(reader).padding) for reader in readers), default=0)
 
     def _wanted(self, node: Node, shuffled: bool) -> Layout:
@@ -168,11 +171,34 @@ class StraightLine:
         constants = [("weight", kernel.pack_weights(weight)), ("bias", kernel.pack_channels(self._bias(group)))]
         reads: list[Value | Weight] = [source, *(Weight(f"{group.root}_{part}", array) for part, array in constants)]
         reads += [_operand(reading, kernel, group) for reading in readings]
-        result = self._store(group.result, layout)
-        written = Value(f"{group.root}", shape, layout=stored) if turned else result
-        names = tuple(node.name for node in group.nodes)
-        self.steps.append(Call(kernel, reads, [written], names, str(choice)))
-        if turned:
+        self._call(group, kernel, reads, stored, layout, str(choice))
+
+    def _lower_recipe(self, group: Group, recipe: Recipe) -> None:
+        shape, block = self._picture(group.computed), self.target.lanes
+        layout = self._wanted(group.result, group.shuffle > 1)
+        stored = Layout(block, 0) if layout.block == 1 else layout
+        source = self._laid_out(group.source, block, 0)
+        operands, readings = self._read(group, block)
+        layer = Layer(
+            source.layout, self._picture(group.source), stored, shape, steps=tuple(group.steps), operands=operands
+        )
+        kernel = recipe.make(layer, block)
+        self._call(group, kernel, [source, *(_operand(reading, kernel, group) for reading in readings)], stored, layout)
+
+    def _call(
+        self,
+        group: Group,
+        kernel: RowKernel,
+        reads: list[Value | Weight],
+        stored: Layout,
+        wanted: Layout,
+        why: str = "",
+    ) -> None:
+        """Appends the call, and the move from the layout in which the kernel stores to the one that is wanted."""
+        result, shape = self._store(group.result, wanted), self._picture(group.computed)
+        written = result if stored == wanted else Value(f"{group.root}", shape, layout=stored)
+        self.steps.append(Call(kernel, reads, [written], tuple(node.name for node in group.nodes), why))
+        if written is not result:
             self._move(written, result, shape, group.shuffle)
 
     def _lower_chain(self, group: Group) -> None:

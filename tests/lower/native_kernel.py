@@ -100,11 +100,11 @@ def guarded(parameter: Parameter, *, at_end: bool = True) -> Array:
     return buffer
 
 
-def lay(buffer: Array, picture: Array, layout: Layout, padding: tuple[int, int]) -> None:
+def lay(buffer: Array, picture: Array, layout: Layout, padding: tuple[int, int], *, filler: float = 0.0) -> None:
     """Writes [N, C, H, W] into a buffer, zeros into as much of the halo as the padding wants; NaN stays elsewhere."""
     n, c, h, w = picture.shape
     block, halo, _ = layout
-    whole = np.zeros((n, layout.blocks(c) * block, h, w), np.float32)
+    whole = np.full((n, layout.blocks(c) * block, h, w), filler, np.float32)
     whole[:, :c] = picture
     view = buffer.reshape(n, -1, h + 2 * halo, w + 2 * halo, block)
     top, left = halo - padding[0], halo - padding[1]
