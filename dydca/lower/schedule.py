@@ -67,7 +67,10 @@ class Schedule:
     @property
     def steps(self) -> int:
         """Steps from there until all has been made."""
-        done = max(-((lead - kernel.layer.target_shape[2]) // rows) for _, kernel, rows, lead in self.paces)
+        done = max(
+            -((lead - kernel.layer.target_shape[2] - -(-kernel.layer.target.halo // kernel.layer.shuffle)) // rows)
+            for _, kernel, rows, lead in self.paces
+        )
         return done - self.idle
 
     def chain(self) -> Chain:
