@@ -104,7 +104,7 @@ def form_groups(graph: Graph, facts: Facts, wanted: Set[Node]) -> list[Group]:
 def _start(graph: Graph, facts: Facts, node: Node, free: Set[Node]) -> Group:
     if node.target in CONVOLUTIONS:
         return Group([node], node, node.all_input_nodes[0])
-    if (recipe := find_recipe(graph, facts, node)) is not None and free.issuperset(recipe.nodes):
+    if (recipe := find_recipe(graph, facts, node)) is not None and free >= set(recipe.nodes):
         return _begun(recipe)
     for value in node.all_input_nodes:
         chain = Group([], None, value)

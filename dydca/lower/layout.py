@@ -13,6 +13,9 @@ from __future__ import annotations
 from math import prod
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 PictureShape = tuple[int, int, int, int]
 """[N, C, H, W]."""
 
@@ -33,6 +36,15 @@ class Layout(NamedTuple):
         n, c, h, w = shape
         held = (1, self.rows) if self.rows else (n, h + 2 * self.halo)
         return held[0], self.blocks(c), held[1], (w + 2 * self.halo) * self.block
+
+    def packed(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The buffer that holds a picture, zeros around it and in the channels beyond its last."""
+        n, c, h, w = array.shape
+        count, halo = self.blocks(c), self.halo
+        whole = np.zeros((n, count * self.block, h + 2 * halo, w + 2 * halo), np.float32)
+        whole[:, :c, halo : halo + h, halo : halo + w] = array
+        blocks = whole.reshape(n, count, self.block, *whole.shape[2:]).transpose(0, 1, 3, 4, 2)
+        return np.ascontiguousarray(blocks).reshape(self.buffer((n, c, h, w)))
 
 
 PLAIN = Layout(1, 0)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch.fx import Node
 
@@ -14,7 +13,7 @@ from dydca.analysis.facts import Facts
 from dydca.lower.kernels.channel_norm import ChannelNorm
 from dydca.lower.kernels.layer import Layer
 from dydca.lower.kernels.rows import RowKernel
-from dydca.lower.steps import Line
+from dydca.lower.steps import Line, as_picture
 from dydca.program import Graph, arguments
 
 aten = torch.ops.aten
@@ -46,20 +45,15 @@ def _channel_norm(graph: Graph, facts: Facts, permute: Node) -> Recipe | None:
     """layer_norm over the channels of a picture, between two permutes."""
     norm = _only_reader(permute, aten.layer_norm.default)
     back = None if norm is None else _only_reader(norm, aten.permute.default)
-    if norm is None or back is None or [list(p.args[1]) for p in (permute, back)] != [[0, 2, 3, 1], [0, 3, 1, 2]]:
+    if norm is None or back is None or [p.args[1] for p in (permute, back)] != [[0, 2, 3, 1], [0, 3, 1, 2]]:
         return None
-    named, source = arguments(norm), permute.args[0]
-    parameters = [("multiply", named["weight"]), ("add", named["bias"])]
-    lines = []
-    for op, parameter in parameters:
-        constant = graph.constant(parameter)
-        if parameter is not None and constant is None:
-            return None
-        if constant is not None:
-            lines.append(Line(op, (), np.asarray(constant.float().numpy(), np.float32)))
-    if list(named["normalized_shape"]) != [facts.shape(source)[1]]:
+    named, (source,) = arguments(norm), permute.all_input_nodes
+    parameters = {op: named[name] for op, name in (("multiply", "weight"), ("add", "bias")) if named[name] is not None}
+    constants = {op: tensor for op, node in parameters.items() if (tensor := graph.constant(node)) is not None}
+    if named["normalized_shape"] != [facts.shape(source)[1]] or len(constants) < len(parameters):
         return None
-    return Recipe((permute, norm, back), source, partial(ChannelNorm, eps=float(named["eps"])), tuple(lines))
+    lines = tuple(Line(op, (), as_picture(tensor.reshape(-1, 1, 1))) for op, tensor in constants.items())
+    return Recipe((permute, norm, back), source, partial(ChannelNorm, eps=float(named["eps"])), lines)
 
 
 def _only_reader(node: Node, target: Any) -> Node | None:

@@ -81,8 +81,11 @@ class Schedule:
 
     def _link(self, pace: Pace) -> Link:
         call, kernel, rows, lead = pace
-        source, *operands = (operand.layout for operand in call.reads if isinstance(operand, Value))
-        call.kernel = kernel.relaid(source, call.writes[0].layout, operands)
+        source, *_ = (operand.layout for operand in call.reads if isinstance(operand, Value))
+        own = kernel.layer.operands
+        reads = call.reads[len(call.reads) - len(own) :]
+        beside = [read.layout if isinstance(read, Value) else o.layout for read, o in zip(reads, own, strict=True)]
+        call.kernel = kernel.relaid(source, call.writes[0].layout, beside)
         return Link(call, (rows * self.idle + lead - kernel.first) // kernel.band, rows // kernel.band)
 
 
@@ -95,9 +98,9 @@ def schedule(run: Sequence[Call], inside: Set[Value], scale: int) -> Schedule | 
         scale: At least 1.
     """
     kernels = [call.kernel for call in run if isinstance(call.kernel, RowKernel)]
-    edges = tuple(_edges(run, kernels))
-    ratios = _ratios(kernels, edges)
-    if ratios is None or len({kernel.layer.target_shape[0] for kernel in kernels}) > 1:
+    edges = _edges(run, kernels)
+    ratios = None if edges is None else _ratios(kernels, edges)
+    if edges is None or ratios is None or len({kernel.layer.target_shape[0] for kernel in kernels}) > 1:
         return None
     unit = scale * lcm(*((ratio / kernel.band).denominator for ratio, kernel in zip(ratios, kernels, strict=True)))
     rows = [int(ratio * unit) for ratio in ratios]
@@ -114,18 +117,17 @@ def _written(run: Sequence[Call]) -> list[tuple[int, Value]]:
     return [(number, value) for number, call in enumerate(run) for value in call.writes]
 
 
-def _edges(run: Sequence[Call], kernels: Sequence[RowKernel]) -> list[Edge]:
+def _edges(run: Sequence[Call], kernels: Sequence[RowKernel]) -> tuple[Edge, ...] | None:
+    """What flows between the calls; None if one reads what another one writes otherwise than row by row."""
     writers = {value: number for number, value in _written(run)}
     edges = []
     for reader, (call, kernel) in enumerate(zip(run, kernels, strict=True)):
-        pictures = [operand for operand in call.reads if isinstance(operand, Value)]
-        reaches = [kernel.reach, *(Reach() for _ in pictures[1:])]
-        edges += [
-            Edge(value, writers[value], reader, reach)
-            for value, reach in zip(pictures, reaches, strict=True)
-            if value in writers
-        ]
-    return edges
+        for operand, reach in zip(call.reads, kernel.reaches, strict=True):
+            if isinstance(operand, Value) and operand in writers:
+                if reach is None:
+                    return None
+                edges.append(Edge(operand, writers[operand], reader, reach))
+    return tuple(edges)
 
 
 def _ratios(kernels: Sequence[RowKernel], edges: Sequence[Edge]) -> list[Fraction] | None:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from torch.fx import Node
 
 from dydca.analysis.facts import Facts
+from dydca.lower.layout import picture
 from dydca.program import Graph, arguments, op_name
 
 aten = torch.ops.aten
 
 Reading = Node | NDArray[np.float32]
-"""What a step reads besides the value: another tensor of its shape, or one constant per channel."""
+"""What a step reads besides the value: a tensor, or a constant [N, C, H, W]; axes of size 1 serve all places."""
 
 
 SELU = (1.6732632423543772, 1.0507009873554805, 1.0)
@@ -86,7 +87,7 @@ def _prelu(graph: Graph, facts: Facts, node: Node, value: Node) -> Lines | None:
     batched = len(facts.shape(node)) == 4  # without a batch axis PyTorch takes the slopes along H
     if slope is None or node.args[0] is not value or not (batched or slope.numel() == 1):
         return None
-    return [Line("prelu", (), _per_channel(slope.reshape(-1), facts, node))]
+    return [Line("prelu", (), as_picture(slope.reshape(-1, 1, 1)))]
 
 
 def _clamp(_graph: Graph, _facts: Facts, node: Node, _value: Node) -> Lines | None:
@@ -165,25 +166,17 @@ def _second(graph: Graph, facts: Facts, node: Node, value: Node, other: object) 
         return None, None
     tensor = graph.constant(other)
     if tensor is None:
-        alike = facts[other].shape == facts[value].shape and facts[other].dtype == facts[value].dtype
-        return (other if alike else None), None
-    if tensor.numel() == 1 and tensor.dim() <= 4:
+        return (other if is_picture(facts, other) else None), None
+    if tensor.dim() > 4:
+        return None, None
+    if tensor.numel() == 1:
         return None, float(tensor)
-    return _broadcast_constant(tensor, facts, node), None
+    return (as_picture(tensor) if tensor.dtype == torch.float32 else None), None
 
 
-def _broadcast_constant(constant: torch.Tensor, facts: Facts, node: Node) -> NDArray[np.float32] | None:
-    """A constant [C, 1, 1] or [1, C, 1, 1] as one value per channel; None for other shapes."""
-    rank = len(facts[node].shape)
-    shape = (1,) * (rank - constant.dim()) + tuple(constant.shape)
-    if rank < 3 or len(shape) != rank or shape[-2:] != (1, 1) or (rank == 4 and shape[0] != 1):
-        return None
-    return _per_channel(constant.reshape(-1), facts, node)
-
-
-def _per_channel(values: torch.Tensor, facts: Facts, node: Node) -> NDArray[np.float32]:
-    channels = facts.shape(node)[-3]
-    return np.asarray(values.float().expand(channels).numpy(), np.float32)
+def as_picture(tensor: torch.Tensor) -> NDArray[np.float32]:
+    """A constant as [N, C, H, W]."""
+    return np.ascontiguousarray(tensor.detach().numpy()).reshape(picture(tuple(tensor.shape)))
 
 
 _READERS: dict[Any, Callable[[Graph, Facts, Node, Node], Lines | None]] = {

@@ -170,7 +170,7 @@ class StraightLine:
         kernel = choice.kernel
         constants = [("weight", kernel.pack_weights(weight)), ("bias", kernel.pack_channels(self._bias(group)))]
         reads: list[Value | Weight] = [source, *(Weight(f"{group.root}_{part}", array) for part, array in constants)]
-        reads += [_operand(reading, kernel, group) for reading in readings]
+        reads += readings
         self._call(group, kernel, reads, stored, layout, str(choice))
 
     def _lower_recipe(self, group: Group, recipe: Recipe) -> None:
@@ -183,7 +183,7 @@ class StraightLine:
             source.layout, self._picture(group.source), stored, shape, steps=tuple(group.steps), operands=operands
         )
         kernel = recipe.make(layer, block)
-        self._call(group, kernel, [source, *(_operand(reading, kernel, group) for reading in readings)], stored, layout)
+        self._call(group, kernel, [source, *readings], stored, layout)
 
     def _call(
         self,
@@ -207,7 +207,7 @@ class StraightLine:
         layout = self._wanted(group.result, group.shuffle > 1)
         layer = Layer(source.layout, shape, layout, shape, group.shuffle, tuple(group.steps), operands)
         kernel = Move(layer, self.target.lanes)
-        reads = [source, *(_operand(reading, kernel, group) for reading in readings)]
+        reads = [source, *readings]
         names = tuple(node.name for node in group.nodes)
         self.steps.append(Call(kernel, reads, [self._store(group.result, layout)], names))
 
@@ -231,12 +231,19 @@ class StraightLine:
             results[0].itemsize = _itemsize(self.facts[node])
         self.steps += legalize(self.graph, self.facts, node, reads, results, self.target)
 
-    def _read(self, group: Group, block: int) -> tuple[tuple[Operand, ...], list[Value | NDArray[np.float32]]]:
-        """The epilogue's operands: tensors in the given block, constants as they are."""
-        readings: list[Value | NDArray[np.float32]] = [
-            self._laid_out(reading, block, 0) if isinstance(reading, Node) else reading for reading in group.readings
-        ]
-        return tuple(Operand(value.layout if isinstance(value, Value) else None) for value in readings), readings
+    def _read(self, group: Group, block: int) -> tuple[tuple[Operand, ...], list[Value | Weight]]:
+        """The epilogue's operands beside values in blocks of `block`."""
+        operands, reads = list[Operand](), list[Value | Weight]()
+        for reading in group.readings:
+            shape = self._picture(reading) if isinstance(reading, Node) else picture(reading.shape)
+            layout = Layout(block if shape[1] > 1 else 1, 0)
+            if isinstance(reading, Node):
+                reads.append(value := self._laid_out(reading, *layout[:2]))
+                layout = value.layout
+            else:
+                reads.append(Weight(f"{group.result}_operand", layout.packed(reading)))
+            operands.append(Operand(layout, shape))
+        return tuple(operands), reads
 
     # The convolution itself
 
@@ -282,11 +289,6 @@ class StraightLine:
         assert group.root is not None
         tensor = self.graph.constant(group.root.args[2]) if len(group.root.args) > 2 else None
         return _array(tensor) if tensor is not None else np.zeros(self._picture(group.computed)[1], np.float32)
-
-
-def _operand(reading: Value | NDArray[np.float32], kernel: RowKernel, group: Group) -> Value | Weight:
-    """A tensor operand as it is, a constant per channel as the kernel reads it."""
-    return reading if isinstance(reading, Value) else Weight(f"{group.result}_operand", kernel.pack_channels(reading))
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dydca.lower.kernels.epilogue import Operand
 from dydca.lower.kernels.kernel import Kernel, Parameter
 from dydca.lower.kernels.rows import ConvKernel
 from dydca.lower.layout import Layout
@@ -49,13 +48,7 @@ class NativeConv:
         layer = self.kernel.layer
         lay(self.buffers["x"], x, layer.source, layer.padding)
         for number, (operand, values) in enumerate(zip(layer.operands, operands, strict=True)):
-            self._put_operand(self.buffers[f"operand{number}"], operand, values)
-
-    def _put_operand(self, buffer: Array, operand: Operand, values: Array) -> None:
-        if operand.layout is None:
-            buffer[...] = self.kernel.pack_channels(values)
-        else:
-            lay(buffer, values, operand.layout, (0, 0))
+            lay(self.buffers[f"operand{number}"], values.reshape(operand.shape), operand.layout, (0, 0))
 
     def run(self, *cuts: int) -> Array:
         """Computes all of y, as [N, O, H, W], in calls of [0, cut), [cut, cut), ..., [cut, extent)."""

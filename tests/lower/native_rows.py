@@ -33,10 +33,8 @@ class NativeRows:
         layer = self.kernel.layer
         lay(self.buffers["x"], x, layer.source, (0, 0), filler=FILLER)
         for number, (operand, values) in enumerate(zip(layer.operands, operands, strict=True)):
-            if operand.layout is None:
-                self.buffers[f"operand{number}"][...] = self.kernel.pack_channels(values)
-            else:
-                lay(self.buffers[f"operand{number}"], values, operand.layout, (0, 0), filler=FILLER)
+            buffer = self.buffers[f"operand{number}"]
+            lay(buffer, values.reshape(operand.shape), operand.layout, (0, 0), filler=FILLER)
 
     def run(self, *cuts: int) -> Array:
         """Computes all of y, as [N, C, H, W], in calls of [0, cut), [cut, cut), ..., [cut, extent)."""

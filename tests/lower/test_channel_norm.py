@@ -50,7 +50,8 @@ def test_halos_epilogue_and_every_vector_length(lanes: int) -> None:
     shape = 1, 21, 4, 19
     gain, offset, residual = torch.randn(21), torch.randn(21), torch.randn(shape)
     steps = Step("multiply", (), 0), Step("add", (), 1), Step("gelu"), Step("add", (), 2)
-    operands = Operand(None), Operand(None), Operand(Layout(lanes, 1))
+    channels = Operand(Layout(lanes, 0), (1, 21, 1, 1))
+    operands = channels, channels, Operand(Layout(lanes, 1), shape)
     native = NativeRows(norm(shape, halos=(2, 1), lanes=lanes, steps=steps, operands=operands))
     x = picture(shape)
     native.put(x.numpy(), [gain.numpy(), offset.numpy(), residual.numpy()])

@@ -91,7 +91,8 @@ def test_strides_paddings_dilations_and_halos(changed: dict[str, Any], at_end: b
 def test_epilogue(halo: int) -> None:
     residual, slope = torch.randn(2, 20, 9, 10), torch.rand(20)
     steps = (Step("prelu", (), 1), Step("scale", (0.7,)), Step("add", (), 0), Step("clamp_max", (1.5,)))
-    kernel = conv((2, 20, 9, 10), steps=steps, operands=(Operand(Layout(HOST.lanes, halo)), Operand(None)), halo=1)
+    operands = Operand(Layout(HOST.lanes, halo), (2, 20, 9, 10)), Operand(Layout(HOST.lanes, 0), (1, 20, 1, 1))
+    kernel = conv((2, 20, 9, 10), steps=steps, operands=operands, halo=1)
     native, want = ready(kernel, residual.numpy(), slope.numpy())
     want = (functional.prelu(want, slope.double()) * 0.7 + residual.double()).clamp(max=1.5)
     assert_close(native.run(), want)

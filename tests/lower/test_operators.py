@@ -139,6 +139,16 @@ CASES: dict[str, tuple[Callable[[Any, Tensor], Any], list[nn.Module], tuple[int,
         [conv(3, 20)],
         (1, 3, 10, 12),
     ),
+    "broadcast": (
+        lambda m, x: (
+            (lambda y: y * y.mean((2, 3), keepdim=True) + y[:, :1] - y.mean(1, keepdim=True))(m[0](x))
+            / (torch.arange(10.0).view(10, 1) + 1),
+            x * x[:, :1].sigmoid() + x.mean(3, keepdim=True) - x.mean((0, 2), keepdim=True),
+            torch.linspace(0, 1, 12) - m[0](x) * torch.linspace(-1, 1, 200).view(20, 10, 1),
+        ),
+        [conv(3, 20)],
+        (2, 3, 10, 12),
+    ),
     "rows": (lambda m, x: torch.tanh(m[0](x.mean((2, 3)))) * 2, [nn.Linear(3, 20)], (5, 3, 6, 8)),
     "cat": (lambda m, x: m[1](torch.cat([m[0](x), x], 1)), [conv(3, 16), conv(19, 8)], (1, 3, 10, 12)),
     "chunk": (lambda m, x: torch.chunk(m[0](x), 2, 1), [conv(3, 16)], (1, 3, 10, 12)),

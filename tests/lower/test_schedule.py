@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dydca.lower.calls import Call, Chain, Value
+from dydca.lower.calls import Call, Chain, Value, Weight
 from dydca.lower.kernels.direct import DirectConv
 from dydca.lower.kernels.epilogue import Operand, Step
 from dydca.lower.kernels.layer import Conv
@@ -30,13 +31,14 @@ def link(draw: st.DrawFn, source: Value, residual: Value | None, number: int) ->
     shape = n, 4, max(rows, 1), w
     target = Layout(1 if shuffle > 1 else 4, HALO)
     adds = residual is not None and residual.shape == shape
-    operands = (Operand(residual.layout),) if adds and residual is not None else ()
+    operands = (Operand(residual.layout, shape),) if adds and residual is not None else ()
     steps = (Step("add", (), 0),) if adds else ()
     how = (window, window), (stride, stride), (padding, padding)
     layer = Conv(source.layout, (n, c, h, w), target, shape, shuffle, steps, operands, *how)
     kernel: RowKernel = WinogradConv(layer, 4, winograd, 5, 1, False) if winograd else DirectConv(layer, 4, 4, 1, 1)
     result = Value(f"v{number}", layer.stored_shape, layout=target)
-    return Call(kernel, [source, *([residual] if adds and residual else [])], [result])
+    constants = [Weight(name, np.zeros(1, np.float32)) for name in kernel.constants()]
+    return Call(kernel, [source, *constants, *([residual] if adds and residual else [])], [result])
 
 
 @st.composite

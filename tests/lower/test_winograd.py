@@ -130,7 +130,10 @@ def test_epilogue(shuffle: int, m: int) -> None:
         Step("leaky_relu", (0.1,)),
         Step("shift", (-0.25,)),
     )
-    changed: dict[str, Any] = {"steps": steps, "operands": (Operand(Layout(HOST.lanes, 2)), Operand(None))}
+    changed: dict[str, Any] = {
+        "steps": steps,
+        "operands": (Operand(Layout(HOST.lanes, 2), (2, 20, 13, 10)), Operand(Layout(HOST.lanes, 0), (1, 20, 1, 1))),
+    }
     if shuffle:
         changed |= {"shuffle": shuffle, "target": Layout(1, 0), "vectors": -(-20 // HOST.lanes)}
     native, want = ready(conv((2, 16, 13, 10), 20, m, **changed), residual.numpy(), slope.numpy())

@@ -38,10 +38,10 @@ class ChannelNorm(RowKernel):
         _Emitter(self, buffers).rows(begin, end)
 
 
-class _Emitter(RowEmitter):
+class _Emitter(RowEmitter[ChannelNorm]):
     def __init__(self, k: ChannelNorm, buffers: dict[str, Any]) -> None:
         super().__init__(k, buffers)
-        self.eps = k.eps
+        self.lanes = k.lanes
         _, self.channels, self.height, self.width = k.layer.source_shape
 
     def rows(self, begin: Any, end: Any) -> None:
@@ -63,7 +63,7 @@ class _Emitter(RowEmitter):
         self.keep(self.sums(pixels, value, one) * count, 0)
         means = [self.kept_splat(t) for t in range(pixels)]
         variance = T.bind(self.sums(pixels, lambda block, t: value(block, t) - means[t]) * count)
-        spread = square_root(T.bind(variance + splat(self.eps, self.lanes)), self.lanes)
+        spread = square_root(T.bind(variance + splat(self.k.eps, self.lanes)), self.lanes)
         self.keep(one / spread, self.lanes)
         factors = [self.kept_splat(self.lanes + t) for t in range(pixels)]
         with T.serial(0, -(-self.channels // self.lanes)) as block:

@@ -1,8 +1,8 @@
 """What is done to a value between its computation and its store: bias, activation, scale, residual, clamp.
 
-The steps are a small program: each reads the value before it, or earlier ones, and at most one operand, which is either
-one value per channel or a tensor of the same shape. A step works on a vector of channels (blocked layouts) or of pixels
-(plain ones) alike.
+The steps are a small program: each reads the value before it, or earlier ones, and at most one operand, a tensor or a
+constant in which an axis of size 1 serves all places along it. A step works on a vector of channels (blocked layouts)
+or of pixels (plain ones) alike.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from dydca.lower.kernels import activations
 from dydca.lower.kernels.activations import splat
-from dydca.lower.layout import Layout
+from dydca.lower.layout import Layout, PictureShape
 from dydca.lower.tvm_api import T
 
 Load = Callable[[int], Any]
@@ -37,9 +37,15 @@ class Step(NamedTuple):
 
 
 class Operand(NamedTuple):
-    """What a step reads: a picture of the value's shape in this layout, or one value per channel if it has none."""
+    """What a step reads besides the value.
 
-    layout: Layout | None
+    Attributes:
+        layout: How it lies: as the value does, but plain if it has one channel.
+        shape: [N, C, H, W], each axis as long as the value's or 1.
+    """
+
+    layout: Layout
+    shape: PictureShape
 
 
 def _slope(v: Any, slope: Any, lanes: int) -> Any:

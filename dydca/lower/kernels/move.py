@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from dydca.lower.kernels.epilogue import apply
-from dydca.lower.kernels.picture import Picture
 from dydca.lower.kernels.rows import RowEmitter, RowKernel
 from dydca.lower.tvm_api import T, divided, natural
 
@@ -85,13 +84,9 @@ class _Emitter(RowEmitter[Move]):
         """`lanes` neighbouring elements of x, through the epilogue."""
 
         def load(number: int) -> Any:
-            layout, buffer = self.k.layer.operands[number].layout, self.buffers[f"operand{number}"]
-            if layout is not None:
-                return Picture(buffer, layout).load(n, block, y, x, lanes, lane)
-            across = self.block == 1 and lanes > 1  # one channel for all pixels of the vector
-            start = block * self.block + lane
-            one = T.BufferLoad(buffer, [start if across or lanes == 1 else T.ramp(start, 1, lanes)])
-            return T.Broadcast(one, lanes) if across else one
+            _, channels, _, width = self.k.layer.operands[number].shape
+            varies = (width if self.block == 1 else channels) > 1
+            return self.beside(number, n, block, y, x, lanes, lane, varies=varies)
 
         return apply(self.k.layer.steps, self.x.load(n, block, y, x, lanes, lane), load, lanes)
 

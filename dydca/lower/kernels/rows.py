@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dydca.lower.kernels.epilogue import Operand, apply
+from dydca.lower.kernels.epilogue import apply
 from dydca.lower.kernels.kernel import Kernel, Parameter, aligned, callers
 from dydca.lower.kernels.layer import Conv, Layer
 from dydca.lower.kernels.picture import Picture
@@ -70,14 +70,19 @@ class RowKernel(Kernel):
         """The rows of x for rows of f(x)."""
         return Reach()
 
+    @property
+    def reaches(self) -> tuple[Reach | None, ...]:
+        """By parameter that is read, which rows are; None if that is no matter of rows."""
+        operands = (Reach() if o.shape[2] == self.layer.target_shape[2] else None for o in self.layer.operands)
+        return (self.reach, *(None for _ in self.constants()), *operands)
+
     def as_link(self, rows: int, lead: int) -> Self:
         """The kernel in a chain: a call makes `rows` rows, which end at `lead` or whole calls from there."""
         return self
 
-    def relaid(self, source: Layout, target: Layout, pictures: Sequence[Layout]) -> Self:
-        """The same work between other layouts, `pictures` for those operands that are."""
-        layouts = iter(pictures)
-        operands = tuple(o if o.layout is None else Operand(next(layouts)) for o in self.layer.operands)
+    def relaid(self, source: Layout, target: Layout, beside: Sequence[Layout]) -> Self:
+        """The same work between other layouts, and with the operands in others."""
+        operands = tuple(o._replace(layout=lies) for o, lies in zip(self.layer.operands, beside, strict=True))
         return replace(self, layer=replace(self.layer, source=source, target=target, operands=operands))
 
     @property
@@ -92,9 +97,7 @@ class RowKernel(Kernel):
     def parameters(self) -> dict[str, Parameter]:
         layer = self.layer
         named = {"x": _picture(layer.source, layer.source_shape), **self.constants()}
-        for number, (layout,) in enumerate(layer.operands):
-            vector = aligned(self.padded_channels)
-            named[f"operand{number}"] = vector if layout is None else _picture(layout, layer.target_shape)
+        named |= {f"operand{number}": _picture(*operand) for number, operand in enumerate(layer.operands)}
         named["y"] = _picture(layer.target, layer.stored_shape)
         return named | ({"scratch": aligned(self.scratch)} if self.scratch else {})
 
@@ -184,12 +187,19 @@ class RowEmitter(Generic[K]):
         """One vector of channels of a pixel, as it is stored."""
 
         def load(number: int) -> Any:
-            layout, name = self.k.layer.operands[number].layout, f"operand{number}"
-            if layout is None:
-                return self.vector(name, block * self.k.lanes)
-            return Picture(self.buffers[name], layout).load(n, block, y, x, self.k.lanes)
+            return self.beside(number, n, block, y, x, self.k.lanes, varies=self.k.layer.operands[number].shape[1] > 1)
 
         return apply(self.k.layer.steps, value, load, self.k.lanes)
+
+    def beside(
+        self, number: int, n: Any, block: Any, y: Any, x: Any, lanes: int, lane: Any = 0, *, varies: bool
+    ) -> Any:
+        """The vector of an operand beside `lanes` floats of the value; `varies` if it has not one float for all."""
+        layout, shape = self.k.layer.operands[number]
+        n, block, y, x = (at if size > 1 else 0 for at, size in zip((n, block, y, x), shape, strict=True))
+        many = lanes if varies else 1
+        value = Picture(self.buffers[f"operand{number}"], layout).load(n, block, y, x, many, lane * (shape[1] > 1))
+        return T.Broadcast(value, lanes) if many < lanes else value
 
     def scatter(self, n: Any, run: Any, y: Any, x: Any, staged: Any) -> None:
         """Moves `shuffle` channels of a pixel from scratch to a plane: they become neighbours in a row."""
