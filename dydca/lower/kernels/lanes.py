@@ -1,4 +1,4 @@
-"""Moves between the lanes of vectors: transposing, and summing across."""
+"""Moves between the lanes of vectors: transposing, interleaving, and combining across."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dydca.lower.tvm_api import T
 def transposed(vectors: Sequence[Any], grain: int = 1) -> list[Any]:
     """As many vectors as they have runs of `grain` lanes; run j of vector i becomes run i of vector j.
 
-    Like the transposing of a matrix by halves, without recursion: runs at distance 1, 2, 4, ... change places.
+    A matrix is transposed by exchanging the off-diagonal quarters of all submatrices of 2, 4, 8, ... rows.
     """
     rows, lanes = list(vectors), len(vectors) * grain
     step = 1
@@ -23,6 +23,17 @@ def transposed(vectors: Sequence[Any], grain: int = 1) -> list[Any]:
             rows[first], rows[first + step] = (T.bind(T.Shuffle(pair, order)) for order in (low, high))
         step *= 2
     return rows
+
+
+def interleaved(vectors: Sequence[Any], lanes: int) -> list[Any]:
+    """The lanes 0 of all vectors, then their lanes 1, and so on, in as many vectors."""
+    order = [lane % len(vectors) * lanes + lane // len(vectors) for lane in range(len(vectors) * lanes)]
+    return [T.bind(T.Shuffle(list(vectors), order[start : start + lanes])) for start in range(0, len(order), lanes)]
+
+
+def spread(vectors: Sequence[Any], start: int, lanes: int) -> Any:
+    """Every n-th of the lanes of n vectors one after the other, from `start` on."""
+    return T.bind(T.Shuffle(list(vectors), [start + len(vectors) * lane for lane in range(lanes)]))
 
 
 def across(vectors: Sequence[Any], combine: Callable[[Any, Any], Any]) -> Any:
