@@ -6,7 +6,6 @@ python -m bench.peers.measure SLICE     SLICE as `Slice.to_json` writes it; figu
 from __future__ import annotations
 
 import json
-import os
 import signal
 import statistics
 import subprocess
@@ -160,5 +159,4 @@ def _memory(part: Slice) -> dict[str, dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     print(json.dumps(measure(Slice(**json.loads(sys.argv[1])))))
