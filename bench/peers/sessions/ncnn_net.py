@@ -13,9 +13,9 @@ from bench.peers.place import INPUTS, TRACED, Arrays, Place, Run, read_arrays
 
 
 def convert(place: Place) -> None:
-    """Run pnnx; a second set of shapes tells it that sizes change."""
+    """Run pnnx; a second set of shapes, beside those of the trace, tells it that sizes change."""
     sizes = read_arrays(place.prepared / INPUTS)
-    shapes = [",".join(str(list(x.shape)).replace(" ", "") for x in each) for each in (sizes[0], sizes[-1])]
+    shapes = [",".join(str(list(x.shape)).replace(" ", "") for x in each) for each in (sizes[-1], sizes[0])]
     files = {name: place.target / f"model.{name}" for name in ("param", "bin")}
     arguments = [f"inputshape={shapes[0]}", *([f"inputshape2={shapes[1]}"] if len(sizes) > 1 else [])]
     arguments += [f"ncnn{name}={path}" for name, path in files.items()] + ["fp16=0"]
