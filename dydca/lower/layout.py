@@ -21,11 +21,21 @@ PictureShape = tuple[int, int, int, int]
 
 
 class Layout(NamedTuple):
-    """Channels per block, pixels of halo on each side, and the rows of a ring; 0 holds all rows."""
+    """How a picture lies.
+
+    Attributes:
+        block: Channels per block.
+        halo: Pixels around it on each side.
+        rows: Of a ring; 0 holds all rows.
+        first: The block at which it begins in a buffer that holds more channels.
+        whole: Blocks of that buffer; 0 if it is the picture's own.
+    """
 
     block: int
     halo: int
     rows: int = 0
+    first: int = 0
+    whole: int = 0
 
     def blocks(self, channels: int) -> int:
         """How many channel blocks hold `channels`."""
@@ -35,7 +45,7 @@ class Layout(NamedTuple):
         """The buffer's shape for a picture."""
         n, c, h, w = shape
         held = (1, self.rows) if self.rows else (n, h + 2 * self.halo)
-        return held[0], self.blocks(c), held[1], (w + 2 * self.halo) * self.block
+        return held[0], self.whole or self.blocks(c), held[1], (w + 2 * self.halo) * self.block
 
     def packed(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
         """The buffer that holds a picture, zeros around it and in the channels beyond its last."""

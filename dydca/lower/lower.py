@@ -11,8 +11,9 @@ from torch.fx import Node
 from dydca.errors import LoweringError
 from dydca.lower.calls import Branch, Calls, Finish, Step, TensorType, Value
 from dydca.lower.chains import form_chains
-from dydca.lower.layout import picture
-from dydca.lower.straight import Held, StraightLine
+from dydca.lower.layout import PLAIN, picture
+from dydca.lower.places import Held, Place
+from dydca.lower.straight import StraightLine
 from dydca.lower.targets import Target
 from dydca.passes import Variant
 from dydca.program import where
@@ -40,7 +41,7 @@ def lower(variants: Sequence[Variant], name: str, target: Target) -> Calls:
     for path in paths:
         path.number(keys)
     inputs = [_value(node, first, "input", index) for index, node in enumerate(first.graph.inputs)]
-    held = {first.key[node]: [value] for node, value in zip(first.graph.inputs, inputs, strict=True)}
+    held = {first.key[node]: [Place(value, PLAIN)] for node, value in zip(first.graph.inputs, inputs, strict=True)}
     # Paths that end alike share the values they end in.
     outputs = {
         path.result: [_value(node, path, "output", index) for index, node in enumerate(path.outputs)] for path in paths

@@ -134,7 +134,7 @@ def _comment(call: Call) -> str:
 
 def _border(value: Value, arena: Arena) -> str:
     """Zeroes the whole halo."""
-    (n, c, h, w), (block, halo, _) = picture(value.shape), value.layout
+    (n, c, h, w), (block, halo, *_) = picture(value.shape), value.layout
     lies = f"(dydca_picture){{{n * value.layout.blocks(c)}, {h}, {w}, {block}, {halo}, {h + 2 * halo}}}"
     return f"dydca_border(ARENA({arena.offsets[value]}), {lies}, {-halo}, {h + halo});"
 
@@ -153,7 +153,7 @@ def _chain(chain: Chain, tasks: Mapping[Call, str], arena: Arena, indent: str) -
 
 
 def _border_of_step(link: Link, value: Value, arena: Arena) -> str:
-    kernel, (block, halo, rows) = link.kernel, value.layout
+    kernel, (block, halo, rows, *_) = link.kernel, value.layout
     _, c, h, w = picture(value.shape)
     lies = f"(dydca_picture){{{value.layout.blocks(c)}, {h}, {w}, {block}, {halo}, {rows or h + 2 * halo}}}"
     offset = str(arena.offsets[value]) if rows else f"{arena.offsets[value]} + n * {value.bytes // value.shape[0]}"

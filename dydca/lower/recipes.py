@@ -12,6 +12,7 @@ from torch.fx import Node
 from dydca.analysis.facts import Facts
 from dydca.lower.kernels.channel_norm import ChannelNorm
 from dydca.lower.kernels.layer import Layer
+from dydca.lower.kernels.move import Move
 from dydca.lower.kernels.rows import RowKernel
 from dydca.lower.steps import Line, as_picture
 from dydca.program import Graph, arguments
@@ -27,12 +28,14 @@ class Recipe(NamedTuple):
         source: The picture it is computed from.
         make: Gives the kernel of a layer, for vectors of so many lanes.
         lines: Steps that come first in its epilogue.
+        planes: Whether it reads planes and stores into any layout, rather than from blocks to blocks.
     """
 
     nodes: tuple[Node, ...]
     source: Node
     make: Callable[[Layer, int], RowKernel]
     lines: tuple[Line, ...] = ()
+    planes: bool = False
 
 
 def find_recipe(graph: Graph, facts: Facts, node: Node) -> Recipe | None:
@@ -56,6 +59,11 @@ def _channel_norm(graph: Graph, facts: Facts, permute: Node) -> Recipe | None:
     return Recipe((permute, norm, back), source, partial(ChannelNorm, eps=float(named["eps"])), lines)
 
 
+def _unshuffle(_graph: Graph, _facts: Facts, node: Node) -> Recipe:
+    factor = int(arguments(node)["downscale_factor"])
+    return Recipe((node,), node.all_input_nodes[0], partial(Move, unshuffle=factor), planes=True)
+
+
 def _only_reader(node: Node, target: Any) -> Node | None:
     """What alone reads the node, if it is that operator."""
     readers = list(node.users)
@@ -64,4 +72,5 @@ def _only_reader(node: Node, target: Any) -> Node | None:
 
 _FINDERS: dict[Any, Callable[[Graph, Facts, Node], Recipe | None]] = {
     aten.permute.default: _channel_norm,
+    aten.pixel_unshuffle.default: _unshuffle,
 }

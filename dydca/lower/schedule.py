@@ -12,9 +12,9 @@ from fractions import Fraction
 from math import lcm
 from typing import NamedTuple
 
-from dydca.lower.calls import Call, Chain, Link, Value
+from dydca.lower.calls import Call, Chain, Link, Value, Weight
 from dydca.lower.kernels.rows import Reach, RowKernel
-from dydca.lower.layout import picture
+from dydca.lower.layout import Layout, picture
 
 
 class Edge(NamedTuple):
@@ -81,11 +81,11 @@ class Schedule:
 
     def _link(self, pace: Pace) -> Link:
         call, kernel, rows, lead = pace
-        source, *_ = (operand.layout for operand in call.reads if isinstance(operand, Value))
-        own = kernel.layer.operands
-        reads = call.reads[len(call.reads) - len(own) :]
-        beside = [read.layout if isinstance(read, Value) else o.layout for read, o in zip(reads, own, strict=True)]
-        call.kernel = kernel.relaid(source, call.writes[0].layout, beside)
+        layer = kernel.layer
+        beside = call.reads[len(call.reads) - len(layer.operands) :]
+        operands = [_ringed(o.layout, read) for o, read in zip(layer.operands, beside, strict=True)]
+        source, target = _ringed(layer.source, call.reads[0]), _ringed(layer.target, call.writes[0])
+        call.kernel = kernel.relaid(source, target, operands)
         return Link(call, (rows * self.idle + lead - kernel.first) // kernel.band, rows // kernel.band)
 
 
@@ -113,20 +113,30 @@ def schedule(run: Sequence[Call], inside: Set[Value], scale: int) -> Schedule | 
     return Schedule(tuple(paces), edges, {value: count for value, count in held.items() if value in inside and count})
 
 
+def _ringed(layout: Layout, operand: Value | Weight) -> Layout:
+    """How a picture lies once its value lies in a ring, or not."""
+    return layout._replace(rows=operand.layout.rows) if isinstance(operand, Value) else layout
+
+
 def _written(run: Sequence[Call]) -> list[tuple[int, Value]]:
     return [(number, value) for number, call in enumerate(run) for value in call.writes]
 
 
 def _edges(run: Sequence[Call], kernels: Sequence[RowKernel]) -> tuple[Edge, ...] | None:
     """What flows between the calls; None if one reads what another one writes otherwise than row by row."""
-    writers = {value: number for number, value in _written(run)}
+    writers: dict[Value, list[int]] = {}
+    for number, value in _written(run):
+        writers.setdefault(value, []).append(number)
     edges = []
     for reader, (call, kernel) in enumerate(zip(run, kernels, strict=True)):
-        for operand, reach in zip(call.reads, kernel.reaches, strict=True):
-            if isinstance(operand, Value) and operand in writers:
-                if reach is None:
+        for place, (operand, reach) in enumerate(zip(call.reads, kernel.reaches, strict=True)):
+            height = (kernel.layer.target_shape if place else kernel.layer.source_shape)[2]
+            if isinstance(operand, Weight):
+                continue
+            for writer in (number for number in writers.get(operand, ()) if number < reader):
+                if reach is None or height != kernels[writer].layer.stored_shape[2]:  # a reshape lies between
                     return None
-                edges.append(Edge(operand, writers[operand], reader, reach))
+                edges.append(Edge(operand, writer, reader, reach))
     return tuple(edges)
 
 
@@ -160,14 +170,17 @@ def _leads(kernels: Sequence[RowKernel], edges: Sequence[Edge]) -> list[int]:
 
 
 def _held(paces: Sequence[Pace], edges: Sequence[Edge]) -> int:
-    """Rows of a value from the oldest one still read to the newest one; 0 if that is all of them, or none are read."""
+    """Rows of a value from the oldest one still touched to the newest one; 0 if that is all of them, or none are read.
+
+    Several calls may write it, each some of its channels.
+    """
     if not edges:
         return 0
-    writer = paces[edges[0].writer]
-    newest = writer.lead * writer.kernel.layer.shuffle
-    oldest = min(
-        edge.reach.stride * (paces[edge.reader].lead - paces[edge.reader].rows) - edge.reach.above for edge in edges
-    )
-    layer = writer.kernel.layer
+    writers = [pace for pace in paces if edges[0].value in pace.call.writes]
+    newest = max(writer.lead * writer.kernel.layer.shuffle for writer in writers)
+    read = (edge.reach.stride * (paces[edge.reader].lead - paces[edge.reader].rows) - edge.reach.above for edge in edges)
+    written = ((writer.lead - writer.rows) * writer.kernel.layer.shuffle for writer in writers)
+    oldest = min(*read, *written)
+    layer = writers[0].kernel.layer
     everything = picture(layer.stored_shape)[2] + 2 * layer.target.halo
     return newest - oldest if newest - oldest < everything else 0

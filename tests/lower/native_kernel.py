@@ -96,7 +96,7 @@ def guarded(parameter: Parameter, *, at_end: bool = True) -> Array:
 def lay(buffer: Array, picture: Array, layout: Layout, padding: tuple[int, int], *, filler: float = 0.0) -> None:
     """Writes [N, C, H, W] into a buffer, zeros into as much of the halo as the padding wants; NaN stays elsewhere."""
     n, c, h, w = picture.shape
-    block, halo, _ = layout
+    block, halo, *_ = layout
     whole = np.full((n, layout.blocks(c) * block, h, w), filler, np.float32)
     whole[:, :c] = picture
     view = buffer.reshape(n, -1, h + 2 * halo, w + 2 * halo, block)
@@ -109,7 +109,7 @@ def lay(buffer: Array, picture: Array, layout: Layout, padding: tuple[int, int],
 def taken(buffer: Array, shape: tuple[int, ...], layout: Layout) -> Array:
     """The picture [N, C, H, W] in a buffer; its halo must still be NaN."""
     n, c, h, w = shape
-    block, halo, _ = layout
+    block, halo, *_ = layout
     view = buffer.reshape(n, -1, h + 2 * halo, w + 2 * halo, block).copy()
     inside = view[:, :, halo : halo + h, halo : halo + w]
     picture = inside.transpose(0, 1, 4, 2, 3).reshape(n, -1, h, w)[:, :c].copy()

@@ -59,6 +59,22 @@ class Mixed(nn.Module):
         return self.last(y * 0.5), half
 
 
+class Dense(nn.Module):
+    """Layers that read all before them, in blocks and not, and the sum of two halves."""
+
+    def __init__(self, growth: int) -> None:
+        super().__init__()
+        self.head, self.tail = conv(3, 32), conv(32 + 3 * growth, 12)
+        self.body = nn.ModuleList(conv(32 + growth * number, growth) for number in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.head(x)
+        for layer in self.body:
+            y = torch.cat([y, F.relu(layer(y))], 1)
+        one, two = self.tail(y).chunk(2, 1)
+        return one * two
+
+
 def plain(channels: int, layers: int) -> nn.Module:
     body = [part for _ in range(layers) for part in (conv(channels, channels), nn.ReLU())]
     return nn.Sequential(conv(3, channels), nn.ReLU(), *body, conv(channels, 12), nn.PixelShuffle(2))
@@ -69,6 +85,8 @@ NETWORKS = {
     "residual": (Residual(), [(1, 3, 41, 30)]),
     "mixed": (Mixed(), [(2, 3, 34, 26)]),
     "batch": (plain(28, 2), [(3, 3, 19, 23)]),
+    "dense": (Dense(16), [(1, 3, 41, 30), (2, 3, 18, 9)]),
+    "dense, odd": (Dense(11), [(1, 3, 26, 17)]),
     "Dy-DCA": (create("wdsr_b2w2", 2), [(1, 3, 29, 31)]),
 }
 

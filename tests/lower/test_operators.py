@@ -151,6 +151,50 @@ CASES: dict[str, tuple[Callable[[Any, Tensor], Any], list[nn.Module], tuple[int,
     ),
     "rows": (lambda m, x: torch.tanh(m[0](x.mean((2, 3)))) * 2, [nn.Linear(3, 20)], (5, 3, 6, 8)),
     "cat": (lambda m, x: m[1](torch.cat([m[0](x), x], 1)), [conv(3, 16), conv(19, 8)], (1, 3, 10, 12)),
+    "cat of whole blocks": (
+        lambda m, x: (lambda y, z: m[2](torch.cat([F.relu(y), z], 1)) + F.relu(y))(m[0](x), m[1](x)),
+        [conv(3, 32), conv(3, 20), conv(52, 32)],
+        (2, 3, 10, 12),
+    ),
+    "cat as output": (
+        lambda m, x: torch.cat([m[0](x), m[1](x), x[:, 1:], m[0](x) * 2], 1),
+        [conv(3, 5), conv(3, 48)],
+        (2, 3, 10, 12),
+    ),
+    "cat of slices": (
+        lambda m, x: (lambda y: m[1](torch.cat([y[:, :3], y[:, 13:30], x, y[:, 5:9], y[:, -2:]], 1)))(F.relu(m[0](x))),
+        [conv(3, 40), conv(29, 20)],
+        (2, 3, 10, 12),
+    ),
+    "distillation": (
+        lambda m, x: (
+            lambda a: (lambda b: m[2](torch.cat([a[:, :3], b[:, :3], m[3](b[:, 3:])], 1)) + m[0](x))(
+                F.leaky_relu(m[1](a[:, 3:]), 0.05)
+            )
+        )(F.leaky_relu(m[0](x), 0.05)),
+        [conv(3, 12), conv(9, 12), conv(9, 12, 1, padding=0), conv(9, 3)],
+        (1, 3, 10, 12),
+    ),
+    "halves": (
+        lambda m, x: (lambda y: m[1](y.chunk(2, 1)[0] * y.chunk(2, 1)[1]) - torch.sigmoid(y[:, 7:27]))(m[0](x)),
+        [conv(3, 64), conv(32, 20)],
+        (2, 3, 10, 12),
+    ),
+    "depthwise of a slice": (
+        lambda m, x: m[1](m[0](x)[:, 5:25]),
+        [conv(3, 40), conv(20, 20, groups=20)],
+        (2, 3, 10, 12),
+    ),
+    "slice of a slice": (
+        lambda m, x: (m[0](x)[:, 4:38][:, 3:24][:, 16:], m[1](x[:, 1:3]), x[:, 2:]),
+        [conv(3, 40), conv(2, 20)],
+        (2, 3, 10, 12),
+    ),
+    "other shapes": (
+        lambda m, x: F.relu(m[1](m[0](x).reshape(2, 4, 20, 30)).flatten(2).unsqueeze(1)) + 1,
+        [conv(3, 20), conv(4, 20)],
+        (2, 3, 10, 12),
+    ),
     "chunk": (lambda m, x: torch.chunk(m[0](x), 2, 1), [conv(3, 16)], (1, 3, 10, 12)),
     "channel attention": (
         lambda m, x: m[0](x) * torch.sigmoid(m[1](F.adaptive_avg_pool2d(m[0](x), 1))),

@@ -21,9 +21,11 @@ class Move(RowKernel):
 
     Attributes:
         unshuffle: Downscaling factor of the load; above 1 the source is plain.
+        first_lane: The lane of the source's first block that is its first channel.
     """
 
     unshuffle: int = 1
+    first_lane: int = 0
 
     @property
     def span(self) -> int:
@@ -169,7 +171,14 @@ class _Emitter(RowEmitter[Move]):
 
     def unshuffled(self, n: Any, block: Any, y: Any, x: Any, lanes: int, lane: Any) -> Any:
         """What `value` begins with."""
-        r = self.k.unshuffle
+        r, first = self.k.unshuffle, self.k.first_lane
+        if first and lanes == 1:
+            lane = lane + first
+            return self.x.load(n, block + lane // self.source, y, x, 1, lane % self.source)
+        if first:  # the end of one block and the begin of the next, if there is one
+            last = (first + self.channels - 1) // self.source
+            pair = [T.bind(self.x.load(n, b, y, x, lanes)) for b in (block, T.min(block + 1, last))]
+            return T.bind(T.Shuffle(pair, list(range(first, first + lanes))))
         if r == 1:
             return T.bind(self.x.load(n, block, y, x, lanes, lane))
         place, dx = (n, block // (r * r), y * r + block // r % r), block % r

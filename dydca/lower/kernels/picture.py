@@ -23,7 +23,8 @@ class Picture(NamedTuple):
         T.buffer_store(self.buffer, value, self._index(n, block, y, x, lanes, lane))
 
     def _index(self, n: Any, block: Any, y: Any, x: Any, lanes: int, lane: Any) -> list[Any]:
-        size, halo, rows = self.layout
+        size, halo, rows, first, _ = self.layout
         start = (x + halo) * size + lane
         place = start if lanes == 1 else T.ramp(start, 1, lanes)
+        block = block + first if first else block
         return [0, block, T.truncmod(y + halo, rows), place] if rows else [n, block, y + halo, place]
