@@ -177,8 +177,9 @@ def _held(paces: Sequence[Pace], edges: Sequence[Edge]) -> int:
     if not edges:
         return 0
     writers = [pace for pace in paces if edges[0].value in pace.call.writes]
+    readers = [(paces[edge.reader], edge.reach) for edge in edges]
     newest = max(writer.lead * writer.kernel.layer.shuffle for writer in writers)
-    read = (edge.reach.stride * (paces[edge.reader].lead - paces[edge.reader].rows) - edge.reach.above for edge in edges)
+    read = (reach.stride * (reader.lead - reader.rows) - reach.above for reader, reach in readers)
     written = ((writer.lead - writer.rows) * writer.kernel.layer.shuffle for writer in writers)
     oldest = min(*read, *written)
     layer = writers[0].kernel.layer
