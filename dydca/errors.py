@@ -62,6 +62,10 @@ CODES: dict[str, Explanation] = {
         "A declared range of input values is not understood.",
         "Write input_range=(0, 1), or {input name: (0, 1)}; the first number is the smaller one.",
     ),
+    "DYD204": Explanation(
+        "A declared patch, or one of a declared range, breaks what an operator of the network needs of sizes.",
+        "Declare sizes that meet the condition the message names, or pad patches before the network.",
+    ),
     "DYD301": Explanation(
         "The order of the passes is not possible: a pass names one in `after` or `before` that is elsewhere.",
         "Reorder the passes so that each comes after and before those it names; the message lists what is absent.",

@@ -8,14 +8,22 @@ known to be even is written ``2 * h`` before, and sympy divides it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import reduce
+from functools import cache, reduce
 from typing import TypeAlias
 
 import numpy as np
 import sympy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils._sympy.functions import FloorDiv
+from torch.utils._sympy.interp import sympy_interp
+from torch.utils._sympy.reference import TensorReferenceAnalysis
 
 from dydca.analysis.facts import Size
 
+Sizes: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.bool_]
 Condition: TypeAlias = bool | sympy.Basic
 End: TypeAlias = int | sympy.Expr
 Span: TypeAlias = tuple[End, End]
@@ -113,8 +121,7 @@ def _by_trial(condition: sympy.Basic, ranges: Ranges) -> Condition:
     known = [values for values in lists if values is not None]
     if len(known) < len(lists) or np.prod([float(len(values)) for values in known]) > MOST_POINTS:
         return condition
-    points = [axis.ravel() for axis in np.meshgrid(*known, indexing="ij")]
-    holds = np.broadcast_to(sympy.lambdify(symbols, condition, "numpy")(*points), points[0].shape)
+    holds = truth(condition, dict(zip(symbols, np.meshgrid(*known, indexing="ij", sparse=True), strict=True)))
     return True if holds.all() else condition if holds.any() else False
 
 
@@ -123,3 +130,42 @@ def _values(ends: Span | None) -> Sequence[int] | None:
         return None
     low, high = map(int, ends)
     return range(low, high + 1) if high - low < MOST_POINTS else None
+
+
+def truth(condition: sympy.Basic, sizes: Mapping[sympy.Symbol, Sizes]) -> Flags:
+    """The condition at all sizes at once; arrays of sizes broadcast."""
+    values = {symbol: torch.from_numpy(numbers) for symbol, numbers in sizes.items()}
+    holds: Flags = sympy_interp(_Pointwise, values, _whole(condition)).numpy()
+    return holds
+
+
+@cache
+def _whole(condition: sympy.Basic) -> sympy.Basic:
+    """With divisions that are rounded as divisions of integers; floats would round first."""
+    exact = condition.replace(sympy.floor, lambda size: FloorDiv(*size.as_numer_denom()))
+    return exact.replace(sympy.ceiling, lambda size: -FloorDiv(*(-size).as_numer_denom()))
+
+
+class _Pointwise(TensorReferenceAnalysis):
+    """PyTorch's own evaluation of size expressions on tensors, with what it leaves out; sizes are not negative.
+
+    Divided by 0 is what no condition on sizes holds for, so that a region does not take a patch by it.
+    """
+
+    @staticmethod
+    def mod(a: Tensor, b: Tensor) -> Tensor:  # type: ignore[override]  # PyTorch has it raise
+        return torch.where(b == 0, 1, a % torch.where(b == 0, 1, b))  # nothing is a multiple of 0
+
+    python_mod = mod
+
+    @staticmethod
+    def floordiv(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(b == 0, -1, a // torch.where(b == 0, 1, b))  # -1 is no size
+
+    @staticmethod
+    def int_truediv(a: Tensor, b: Tensor) -> Tensor:
+        return a.double() / b.double()
+
+    @staticmethod
+    def modular_indexing(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        return _Pointwise.mod(_Pointwise.floordiv(a, b), c)

@@ -15,12 +15,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import sympy
-import torch
-from torch import Tensor
-from torch.utils._sympy.interp import sympy_interp
-from torch.utils._sympy.reference import TensorReferenceAnalysis
 from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
+from dydca.analysis.sizes import truth
 from dydca.errors import CaptureError
 from dydca.program import Input
 from dydca.shapes import Dim, Patch, PatchRange
@@ -86,8 +83,8 @@ def _representatives(symbol: sympy.Symbol, sizes: range, conditions: Sequence[sy
     """The first size of every pattern of truth that the conditions on this size alone take."""
     values = np.array(sizes)
     own = [condition for condition in conditions if condition.free_symbols == {symbol}]
-    truth = np.stack([_truth(condition, {symbol: values}) for condition in own] or [np.ones(len(values), bool)])
-    _, first = np.unique(truth, axis=1, return_index=True)
+    patterns = np.stack([truth(condition, {symbol: values}) for condition in own] or [np.ones(len(values), bool)])
+    _, first = np.unique(patterns, axis=1, return_index=True)
     chosen: np.ndarray = values[np.sort(first)]
     return chosen
 
@@ -99,7 +96,7 @@ def _point(sizes: Mapping[sympy.Symbol, np.ndarray], regions: Sequence[Region]) 
     for region in regions:
         inside = np.ones((1,) * outside.ndim, bool)
         for condition in region:
-            inside = inside & _truth(condition, grid)
+            inside = inside & truth(condition, grid)
         outside &= ~inside
     if not outside.any():
         return None
@@ -110,28 +107,3 @@ def _point(sizes: Mapping[sympy.Symbol, np.ndarray], regions: Sequence[Region]) 
 def _halves(box: Box, symbol: sympy.Symbol) -> tuple[Box, Box]:
     sizes, middle = box[symbol], len(box[symbol]) // 2
     return {**box, symbol: sizes[:middle]}, {**box, symbol: sizes[middle:]}
-
-
-def _truth(condition: sympy.Basic, sizes: Mapping[sympy.Symbol, np.ndarray]) -> np.ndarray:
-    """The condition at all sizes at once."""
-    values = {symbol: torch.from_numpy(numbers) for symbol, numbers in sizes.items()}
-    truth: np.ndarray = sympy_interp(_Pointwise, values, condition).numpy()
-    return truth
-
-
-class _Pointwise(TensorReferenceAnalysis):
-    """PyTorch's own evaluation of size expressions on tensors, with what it leaves out; sizes are not negative."""
-
-    @staticmethod
-    def mod(a: Tensor, b: Tensor) -> Tensor:  # type: ignore[override]  # PyTorch has it raise
-        return a % b
-
-    python_mod = mod
-
-    @staticmethod
-    def int_truediv(a: Tensor, b: Tensor) -> Tensor:
-        return a.double() / b.double()
-
-    @staticmethod
-    def modular_indexing(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-        return a // b % c

@@ -14,6 +14,7 @@ from torch import nn
 
 from dydca.capture.cover import uncovered_patch
 from dydca.capture.export import Export, export_route
+from dydca.capture.refused import refused
 from dydca.errors import CaptureError
 from dydca.program import Decision, Guard, Input, Route, bind_sizes
 from dydca.shapes import Declared, Patch, PatchRange
@@ -75,7 +76,10 @@ class Exploration:
         exports: list[Export] = []
         script: tuple[int, ...] | None = ()
         while script is not None:
-            exports.append(export_route(self.module, self.inputs, patch, script))
+            try:
+                exports.append(export_route(self.module, self.inputs, patch, script))
+            except CaptureError as error:
+                raise refused(self.module, self.inputs, self.routes(), patch, error) from error
             if len(exports) > self.limit:
                 self._refuse(exports)
             script = _next_script(exports[-1].decisions)

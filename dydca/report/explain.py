@@ -10,11 +10,12 @@ from torch.fx import Node
 
 from dydca.analysis import Fact, Facts, Size, analyze_patch, analyze_route
 from dydca.analysis.cost import macs, memory, size_bytes
+from dydca.analysis.nearest import require_accepted
+from dydca.analysis.notation import factored, size_text
 from dydca.capture.capture import MAX_ROUTES, capture
 from dydca.capture.signature import PatchShapes
 from dydca.program import Decision, Graph, Guard, Program, Range, Route, op_name, source_line, where
 from dydca.report.analysis import Analysis, InputReport, NeedReport, PatchReport, RouteReport, Sizes, TensorReport
-from dydca.report.sizes import factored, size_text
 from dydca.shapes import Patch, patch_label
 
 
@@ -57,6 +58,7 @@ def explain_program(program: Program, name: str, trained: Mapping[str, Tensor]) 
     Raises:
         ShapeError: DYD202, an operator does not accept a declared patch.
     """
+    require_accepted(program)
     read = {place for route in program.routes for place, node in enumerate(route.graph.inputs) if node.users}
     distinct = {id(tensor): tensor.numel() for tensor in trained.values()}
     return Analysis(

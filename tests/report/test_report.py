@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dydca.analysis.notation import size_text
 from dydca.errors import ShapeError
 from dydca.models import DynamicWDSR
 from dydca.report import Analysis, explain
-from dydca.report.sizes import size_text
 from dydca.report.text import table
 from dydca.testing.golden import Golden
 
