@@ -20,6 +20,7 @@ from dydca.lower.kernels.copy import Copy
 from dydca.lower.kernels.epilogue import Operand
 from dydca.lower.kernels.layer import Conv, Layer
 from dydca.lower.kernels.move import Move
+from dydca.lower.kernels.product import Product
 from dydca.lower.kernels.rows import RowKernel
 from dydca.lower.layout import PLAIN, Layout, picture
 from dydca.lower.legalize import legalize
@@ -28,7 +29,7 @@ from dydca.lower.recipes import Recipe
 from dydca.lower.select_kernels import ConvAttributes, conv_attributes, select_kernel, stores_planes
 from dydca.lower.targets import Target
 from dydca.lower.views import RESHAPES, channels_of, joined_channels, splits_channels
-from dydca.program import Graph, where
+from dydca.program import Graph, op_name, where
 
 
 class StraightLine:
@@ -198,6 +199,9 @@ class StraightLine:
     def _lower_fallback(self, node: Node) -> None:
         if node.target is operator.getitem:
             return  # held since its operand was lowered
+        if op_name(node) in ("matmul", "mm", "bmm") and self.facts[node].dtype == torch.float32:
+            self._lower_product(node)
+            return
         tensors = [operand for operand in node.all_input_nodes if self.graph.constant(operand) is None]
         reads = {operand: self.at.plain(operand) for operand in tensors}
         if items := self.facts[node].items:
@@ -213,6 +217,17 @@ class StraightLine:
             results = [self.at.add(node, PLAIN).value]
             results[0].itemsize = _itemsize(self.facts[node])
         self.at.steps += legalize(self.graph, self.facts, node, reads, results, self.target)
+
+    def _lower_product(self, node: Node) -> None:
+        """A product of two tensors; a vector on the left is a matrix of one row, on the right of one column."""
+        operands = [operand for operand in node.args if isinstance(operand, Node)]
+        left, right = (self.facts.shape(operand) for operand in operands)
+        left, right = (1, *left) if len(left) == 1 else left, (*right, 1) if len(right) == 1 else right
+        rank = max(len(left), len(right))
+        left, right = ((1,) * (rank - len(shape)) + shape for shape in (left, right))
+        reads: list[Value | Weight] = [self.at.plain(operand) for operand in operands]
+        kernel = Product(left, right, self.target.lanes)
+        self.steps.append(Call(kernel, reads, [self.at.add(node, PLAIN).value], (node.name,)))
 
     def _read(self, group: Group, block: int) -> tuple[tuple[Operand, ...], list[Value | Weight]]:
         """The epilogue's operands beside values in blocks of `block`."""

@@ -27,7 +27,7 @@ Function = Callable[..., Any]
 def seen_by(function: Function, inputs: list[Tensor], output: int, axis: int, place: int) -> list[set[int]]:
     """The rows or columns of each input whose change moves one row or column of an output, by its gradient."""
     given = [x.clone().double().requires_grad_() for x in inputs]
-    results = function(*given)
+    results = function(*(x.clone() for x in given))  # some write into their input
     result = results[output] if isinstance(results, tuple) else results
     line = result.select(axis, place)
     grads = torch.autograd.grad((line * torch.rand_like(line)).sum(), given, allow_unused=True)
@@ -90,10 +90,11 @@ def _window_agrees(
 
 
 def one_of_each_kind() -> list[Any]:
-    """The zoo without networks that differ in numbers of blocks or channels alone, or ask for values."""
+    """The zoo without networks that differ in numbers alone, that ask for values, or that autograd cannot follow."""
     kinds = {re.sub(r"\d+", "", entry.facts.name): entry for entry in reversed(dydca.models.every())}
     asking = ("class_routed", "class_routed_square", "early_exit", "width_switching")
-    return [pytest.param(entry, id=name) for name, entry in sorted(kinds.items()) if name not in asking]
+    overwriting = ("block_fasternet_slicing",)
+    return [pytest.param(entry, id=name) for name, entry in sorted(kinds.items()) if name not in asking + overwriting]
 
 
 @pytest.mark.parametrize("entry", one_of_each_kind())

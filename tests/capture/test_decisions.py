@@ -147,9 +147,16 @@ def test_an_endless_loop_is_refused() -> None:
         dydca.capture(Body(forward), PATCHES)
 
 
-def test_arms_of_different_shape_are_captured_and_refused_by_the_compiler() -> None:
+def test_arms_of_different_shape_are_captured_and_run() -> None:
     model = Body(lambda m, x: x if x.mean() > 0 else x[:, :, ::2])
     assert len(dydca.capture(model, PATCHES).routes) == 2
+    with dydca.compile(model, PATCHES) as network:
+        for x in (torch.full(PATCHES[0], 0.5), torch.full(PATCHES[0], -0.5)):
+            torch.testing.assert_close(network(x), model(x), rtol=0, atol=0)
+
+
+def test_arms_of_different_types_are_refused_by_the_compiler() -> None:
+    model = Body(lambda m, x: x if x.mean() > 0 else x > 0)
     with pytest.raises(dydca.DydcaError, match="DYD403"):
         dydca.compile(model, PATCHES)
 
