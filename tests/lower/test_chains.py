@@ -72,7 +72,8 @@ class Dense(nn.Module):
         for layer in self.body:
             y = torch.cat([y, F.relu(layer(y))], 1)
         one, two = self.tail(y).chunk(2, 1)
-        return one * two
+        product: Tensor = one * two
+        return product
 
 
 def plain(channels: int, layers: int) -> nn.Module:
