@@ -7,6 +7,7 @@ from dydca.passes.base import Miss, Pass
 from dydca.passes.convolve_product import ConvolveProduct
 from dydca.passes.drop_dead import DropDead
 from dydca.passes.drop_identity import DropIdentity
+from dydca.passes.expand_composite import ExpandComposite
 from dydca.passes.fold_affine import FoldAffine
 from dydca.passes.fold_batch_norm import FoldBatchNorm
 from dydca.passes.fold_clip import FoldClip
@@ -35,6 +36,7 @@ __all__ = [
     "DropDead",
     "DropIdentity",
     "Dump",
+    "ExpandComposite",
     "FoldAffine",
     "FoldBatchNorm",
     "FoldClip",

@@ -7,6 +7,7 @@ from dydca.passes.base import Pass
 from dydca.passes.convolve_product import ConvolveProduct
 from dydca.passes.drop_dead import DropDead
 from dydca.passes.drop_identity import DropIdentity
+from dydca.passes.expand_composite import ExpandComposite
 from dydca.passes.fold_batch_norm import FoldBatchNorm
 from dydca.passes.fold_clip import FoldClip
 from dydca.passes.fold_constants import FoldConstants
@@ -32,6 +33,7 @@ PIPELINE: tuple[type[Pass], ...] = (
     SpecializeShapes,  # from here on every patch has a graph of its own, and what depended on sizes is constant
     FoldConstants,
     SplitTransposed,  # again, for weights that depended on sizes
+    ExpandComposite,
     ConvolveProduct,
     MergeReshape,
     DropIdentity,
