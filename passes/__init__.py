@@ -4,6 +4,7 @@ if __name__ != "dydca.passes":
     raise ImportError("import dydca.passes, not passes: the top-level folder only holds its sources")
 
 from dydca.passes.base import Miss, Pass
+from dydca.passes.convolve_channels import ConvolveChannels
 from dydca.passes.convolve_product import ConvolveProduct
 from dydca.passes.drop_dead import DropDead
 from dydca.passes.drop_identity import DropIdentity
@@ -30,6 +31,7 @@ from dydca.passes.split_transposed import SplitTransposed
 
 __all__ = [
     "PIPELINE",
+    "ConvolveChannels",
     "ConvolveProduct",
     "Culprit",
     "Difference",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dydca.extensions import offered_classes
 from dydca.passes.base import Pass
+from dydca.passes.convolve_channels import ConvolveChannels
 from dydca.passes.convolve_product import ConvolveProduct
 from dydca.passes.drop_dead import DropDead
 from dydca.passes.drop_identity import DropIdentity
@@ -42,6 +43,7 @@ PIPELINE: tuple[type[Pass], ...] = (
     MergeLinear,
     FoldBatchNorm,
     MergeLayerNorm,
+    ConvolveChannels,
     MergeEqual,
     DropDead,
 )
