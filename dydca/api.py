@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
-from torch.export import ExportedProgram
+from dydca.cache.key import key_of
+from dydca.cache.store import Store, find_folder
+from dydca.compiled import CompiledNetwork, CrossCompiledNetwork, Request
+from dydca.runtime.machine import is_runnable
+from dydca.shapes import MAX_ROUTES
+from dydca.snapshot import snapshot
 
-from dydca.capture.capture import MAX_ROUTES, capture
-from dydca.capture.network import own_copy
-from dydca.capture.signature import PatchShapes
-from dydca.compiled import CompiledNetwork, CrossCompiledNetwork, Source
-from dydca.errors import LoweringError
-from dydca.lower.targets import find_target
-from dydca.passes import Dump, Pass, default_passes, run_passes
-from dydca.program import Range
-from dydca.report import explain_program
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.export import ExportedProgram
+
+    from dydca.capture.signature import PatchShapes
+    from dydca.passes import Pass
+    from dydca.program import Range
 
 
 def compile(
@@ -32,6 +35,7 @@ def compile(
     passes: Sequence[Pass] | None = None,
     verify: bool = False,
     dump: str | Path | None = None,
+    cache: bool = True,
 ) -> CompiledNetwork:
     """Compiles a network for exactly the declared patches.
 
@@ -50,6 +54,10 @@ def compile(
         verify: Executes the graph before and after every pass on every route and patch; runs what was compiled for
             another machine in an emulator, if there is one.
         dump: Folder for every graph as text after every pass.
+        cache: Whether a network that was compiled before, on this machine and by this version, is taken from the folder
+            ``DYDCA_CACHE`` (``~/.cache/dydca``), and kept there. What decides is read off the model: its values, and
+            the code of all it may call; not what its code reads from files or the environment. With `passes`, `verify`
+            or `dump` everything is done anew.
 
     Returns:
         A callable from tensors to tensors, if it was compiled for this machine. Inputs must be free of NaN; values are
@@ -58,24 +66,33 @@ def compile(
     Raises:
         CaptureError, ShapeError, PassError, LoweringError, BuildError: see `dydca.errors`.
     """
-    names = [target] if isinstance(target, str) else list(target)
-    targets = [find_target(name, cpu) for name in names]
-    program = capture(model, patch_shapes, example_inputs, max_routes=max_routes)
-    program.promise(input_range)
-    if program.ranges:
-        got = " and ".join(map(str, program.ranges))
-        raise LoweringError("DYD107", "code is made for single sizes, not for ranges", got=got)
-    analysis = explain_program(program, type(model).__name__, dict(_parameters(model)))
-    chosen = default_passes() if passes is None else passes
-    observers = [] if dump is None else [Dump(Path(dump))]
-    outcome = run_passes(program, chosen, verify=verify or "fast", observers=observers)
-    source = Source(program, analysis, outcome, own_copy(model), threads, verify)
-    builds = [source.build(each) for each in targets]
-    here = find_target("host")
-    if any(each.triple == here.triple and set(each.requires) <= set(here.requires) for each in targets):
-        return CompiledNetwork(source, builds, threads)
-    return CrossCompiledNetwork(source, builds)
+    request = Request(
+        model=snapshot(model),
+        patch_shapes=patch_shapes,
+        example_inputs=example_inputs,
+        targets=(target,) if isinstance(target, str) else tuple(target),
+        cpu=cpu,
+        threads=threads,
+        input_range=input_range,
+        max_routes=max_routes,
+        passes=passes,
+        verify=verify,
+        dump=dump,
+    )
+    anew = passes is not None or verify or dump is not None
+    manifest, members = request.package if anew or not cache else _cached(request)
+    network = CompiledNetwork if is_runnable(manifest) else CrossCompiledNetwork
+    return network(request, manifest, members)
 
 
-def _parameters(model: nn.Module | ExportedProgram) -> Iterable[tuple[str, Tensor]]:
-    return model.named_parameters() if isinstance(model, nn.Module) else model.state_dict.items()
+def _cached(request: Request) -> tuple[Mapping[str, object], Mapping[str, bytes]]:
+    """The package that was kept under the request's key; else a new one, kept from now on."""
+    folder = find_folder()
+    key = None if folder is None else key_of(vars(request))
+    if folder is None or key is None:
+        return request.package
+    store = Store(folder)
+    if (found := store.get(key)) is None:
+        found = request.package
+        store.put(key, *found)
+    return found

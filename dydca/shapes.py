@@ -10,6 +10,9 @@ from torch.export import Dim as TorchDim
 
 from dydca.errors import ShapeError
 
+MAX_ROUTES = 64
+"""How many routes one patch may have, unless a caller says otherwise."""
+
 Shape = tuple[int, ...]
 Patch = tuple[Shape, ...]
 """One concrete shape per input of the network, in the order of its inputs."""

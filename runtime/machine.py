@@ -32,6 +32,15 @@ def runnable_triple(manifest: Mapping[str, object]) -> str:
     raise FileError("DYD704", "compiled for other machines", got=", ".join(map(str, targets)), want=here[0])
 
 
+def is_runnable(manifest: Mapping[str, object]) -> bool:
+    """Whether there is such a library."""
+    try:
+        runnable_triple(manifest)
+    except FileError:
+        return False
+    return True
+
+
 def _platforms() -> list[str]:
     """The triples of this machine, the C library that Python itself runs on first."""
     arch = platform.machine().lower()

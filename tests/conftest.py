@@ -9,6 +9,7 @@ import sys
 import zlib
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the test processes share few processors
+os.environ["DYDCA_CACHE"] = ""  # what is tested is the compiler
 
 import pytest
 from hypothesis import settings

@@ -11,8 +11,7 @@ from dydca.capture.explore import Exploration
 from dydca.capture.network import own_copy
 from dydca.capture.signature import PatchShapes, read_signature
 from dydca.program import Program
-
-MAX_ROUTES = 64
+from dydca.shapes import MAX_ROUTES
 
 
 def capture(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.export import ExportedProgram
 
 from dydca.capture.decisions import choose_arm
 from dydca.errors import CaptureError
+from dydca.snapshot import snapshot
 
 
 def own_copy(model: object) -> nn.Module:
@@ -25,10 +24,7 @@ def own_copy(model: object) -> nn.Module:
         raise CaptureError("DYD102", "a TorchScript module has no capturable source", got=type(model).__name__, fix=fix)
     if not isinstance(model, nn.Module):
         raise CaptureError("DYD102", "this is no network", got=type(model).__name__, want="an nn.Module")
-    # torch.nn.utils.weight_norm leaves computed tensors in __dict__, which deepcopy refuses; a detached copy is equal.
-    computed = [value for part in model.modules() for value in vars(part).values() if isinstance(value, Tensor)]
-    memo = {id(value): value.detach().clone() for value in computed if not value.is_leaf}
-    return _asking(copy.deepcopy(model, memo).eval())
+    return _asking(snapshot(model).eval())
 
 
 def _asking(module: nn.Module) -> nn.Module:

@@ -28,6 +28,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--verify", action="store_true", help="prove every pass on every patch; run other targets in qemu"
     )
+    parser.add_argument("--no-cache", action="store_true", help="compile anew what was compiled before")
     parser.add_argument("--dump", metavar="DIR", help="write every graph as text after every pass")
     parser.add_argument(
         "-o",
@@ -53,6 +54,7 @@ def _run(options: argparse.Namespace) -> None:
         max_routes=options.max_routes,
         verify=options.verify,
         dump=options.dump,
+        cache=not options.no_cache,
     ) as network:
         if options.output.endswith(".dydca"):
             network.save(options.output)

@@ -63,7 +63,7 @@ def check(recipe: Recipe, threads: int = 1) -> Outcome:
 def _check(recipe: Recipe, threads: int) -> Outcome:
     network = RandomNetwork(recipe)
     compared = skipped = 0
-    with compile_network(network, recipe.declared, threads=threads) as native, torch.no_grad():
+    with compile_network(network, recipe.declared, threads=threads, cache=False) as native, torch.no_grad():
         network.watching = True
         for seed in range(INPUTS):  # patches alternate, so that what one leaves in the arena is there for the next
             for patch in range(len(recipe.patches)):

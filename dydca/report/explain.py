@@ -12,11 +12,11 @@ from dydca.analysis import Fact, Facts, Size, analyze_patch, analyze_route
 from dydca.analysis.cost import macs, memory, size_bytes
 from dydca.analysis.nearest import require_accepted
 from dydca.analysis.notation import factored, size_text
-from dydca.capture.capture import MAX_ROUTES, capture
+from dydca.capture.capture import capture
 from dydca.capture.signature import PatchShapes
 from dydca.program import Decision, Graph, Guard, Program, Range, Route, op_name, source_line, where
 from dydca.report.analysis import Analysis, InputReport, NeedReport, PatchReport, RouteReport, Sizes, TensorReport
-from dydca.shapes import Patch, patch_label
+from dydca.shapes import MAX_ROUTES, Patch, patch_label
 
 
 def explain(

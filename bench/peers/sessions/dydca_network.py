@@ -19,7 +19,9 @@ def convert(place: Place) -> None:
     model = case.build()
     names = list(inspect.signature(model.forward).parameters)
     shapes = [[(1, channels, *size) for channels in case.channels] for size in case.sizes]
-    with dydca.compile(model, [dict(zip(names, each, strict=True)) for each in shapes], threads=1) as network:
+    with dydca.compile(
+        model, [dict(zip(names, each, strict=True)) for each in shapes], threads=1, cache=False
+    ) as network:
         network.save(place.target / FILE)
 
 
