@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from dydca.capture.signature import PatchShapes
+    from dydca.lower.select_kernels import Precision
     from dydca.passes import Pass
     from dydca.program import Range
 
@@ -31,6 +32,7 @@ def compile(
     cpu: str | None = None,
     threads: int | None = None,
     input_range: Range | Mapping[str, Range] | None = None,
+    precision: Precision = "fast",
     max_routes: int = MAX_ROUTES,
     passes: Sequence[Pass] | None = None,
     verify: bool = False,
@@ -49,6 +51,8 @@ def compile(
         threads: Of the returned network, and of every loaded or exported copy, 1..64; by default one per processor.
         input_range: The least and the largest value that will ever be passed, ``(0, 1)``, or this by input name. What
             follows from it is compiled in and not checked: a clip that never clips goes, for example.
+        precision: ``fast`` may choose kernels whose results are off by up to 6e-6 of the largest, a convolution;
+            ``exact`` only those that are as near as the sum computed in order, 2e-6.
         max_routes: How many routes one patch may have.
         passes: Run in this order; by default `dydca.passes.default_passes`.
         verify: Executes the graph before and after every pass on every route and patch; runs what was compiled for
@@ -74,6 +78,7 @@ def compile(
         cpu=cpu,
         threads=threads,
         input_range=input_range,
+        precision=precision,
         max_routes=max_routes,
         passes=passes,
         verify=verify,

@@ -22,6 +22,7 @@ from dydca.lower.calls import Calls, TensorType
 from dydca.lower.export import export
 from dydca.lower.lower import lower
 from dydca.lower.plan import write_plan
+from dydca.lower.select_kernels import Precision
 from dydca.lower.targets import Target, find_target
 from dydca.passes import Dump, Outcome, Variant, default_passes, run_passes
 from dydca.program import Program
@@ -82,6 +83,7 @@ class Source:
         module: The user's own network, the judge of all results.
         threads: The default number of threads, None if the user chose none.
         verify: Whether networks for other machines are run in an emulator if there is one.
+        precision: Of the convolutions.
     """
 
     program: Program
@@ -90,6 +92,7 @@ class Source:
     module: nn.Module
     threads: int | None
     verify: bool
+    precision: Precision
 
     @cached_property
     def by_patch(self) -> dict[Patch, list[Variant]]:
@@ -105,7 +108,9 @@ class Source:
         Raises:
             LoweringError, BuildError: see `dydca.errors`.
         """
-        calls = [lower(variants, _name(patch, variants), target) for patch, variants in self.by_patch.items()]
+        calls = [
+            lower(variants, _name(patch, variants), target, self.precision) for patch, variants in self.by_patch.items()
+        ]
         built = self._link(calls, target)
         built.checked = self._check(built)
         return built
@@ -221,7 +226,7 @@ def compile_request(request: Request) -> tuple[Source, list[Build]]:
     chosen = default_passes() if request.passes is None else request.passes
     observers = [] if request.dump is None else [Dump(Path(request.dump))]
     outcome = run_passes(program, chosen, verify=request.verify or "fast", observers=observers)
-    source = Source(program, analysis, outcome, own_copy(model), request.threads, request.verify)
+    source = Source(program, analysis, outcome, own_copy(model), request.threads, request.verify, request.precision)
     return source, [source.build(each) for each in targets]
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what compiles imports TVM, which takes longer than to find 
 
     from dydca.building import Build, Source
     from dydca.capture.signature import PatchShapes
+    from dydca.lower.select_kernels import Precision
     from dydca.passes import Pass
     from dydca.program import Range
 
@@ -34,6 +35,7 @@ class Request:
     cpu: str | None
     threads: int | None
     input_range: Range | Mapping[str, Range] | None
+    precision: Precision
     max_routes: int
     passes: Sequence[Pass] | None
     verify: bool

@@ -23,6 +23,12 @@ def add_to(commands: Commands) -> None:
         "several for a .dydca file with a library for each",
     )
     parser.add_argument("--cpu", metavar="NAME", help="the processor as LLVM calls it, e.g. cortex-a78")
+    parser.add_argument(
+        "--precision",
+        choices=("fast", "exact"),
+        default="fast",
+        help="exact: no kernel further from the true sum than the sum computed in order; slower",
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="how many threads share the work by default, 1 to 64")
     parser.add_argument("--name", help="of an exported library, an identifier of C; by default the model's")
     parser.add_argument(
@@ -51,6 +57,7 @@ def _run(options: argparse.Namespace) -> None:
         target=options.target or "host",
         cpu=options.cpu,
         threads=options.threads,
+        precision=options.precision,
         max_routes=options.max_routes,
         verify=options.verify,
         dump=options.dump,

@@ -13,6 +13,7 @@ from dydca.lower.calls import Branch, Calls, Finish, Step, TensorType, Value
 from dydca.lower.chains import form_chains
 from dydca.lower.layout import PLAIN, picture
 from dydca.lower.places import Held, Place
+from dydca.lower.select_kernels import Precision
 from dydca.lower.straight import StraightLine
 from dydca.lower.targets import Target
 from dydca.passes import Variant
@@ -22,7 +23,7 @@ TYPES = frozenset({"float32", "uint8", "int32", "int64", "bool"})
 """Element types that a caller's tensors may have."""
 
 
-def lower(variants: Sequence[Variant], name: str, target: Target) -> Calls:
+def lower(variants: Sequence[Variant], name: str, target: Target, precision: Precision = "fast") -> Calls:
     """Lowers one patch: its only route, or the tree of routes that values choose from.
 
     Raises:
@@ -47,7 +48,8 @@ def lower(variants: Sequence[Variant], name: str, target: Target) -> Calls:
         path.result: [_value(node, path, "output", index) for index, node in enumerate(path.outputs)] for path in paths
     }
     ends = {result: (Finish(number), outputs[result]) for number, result in enumerate(results)}
-    calls = Calls(name, tuple(map(first.type, first.graph.inputs)), results, _lower_tree(paths, 0, held, ends, target))
+    steps = _lower_tree(paths, 0, held, ends, target, precision)
+    calls = Calls(name, tuple(map(first.type, first.graph.inputs)), results, steps)
     form_chains(calls, target)
     return calls
 
@@ -107,10 +109,12 @@ Ends: TypeAlias = Mapping[tuple[TensorType, ...], tuple[Finish, list[Value]]]
 """How a path ends, and in which values, by what it returns."""
 
 
-def _lower_tree(paths: Sequence[_Path], depth: int, held: Held, ends: Ends, target: Target) -> list[Step]:
+def _lower_tree(
+    paths: Sequence[_Path], depth: int, held: Held, ends: Ends, target: Target, precision: Precision
+) -> list[Step]:
     """The steps from here on: what the next predicate needs, then an arm per outcome, or the end of the only path."""
     path = paths[0]
-    lowering = StraightLine(path.graph, path.facts, path.key, held, target)
+    lowering = StraightLine(path.graph, path.facts, path.key, held, target, precision)
     if depth == len(path.decisions):
         finish, outputs = ends[path.result]
         lowering.finish(path.outputs, outputs)
@@ -118,11 +122,11 @@ def _lower_tree(paths: Sequence[_Path], depth: int, held: Held, ends: Ends, targ
     decided = path.graph.constant(path.predicates[depth])
     if decided is not None:
         taken = [other for other in paths if other.decisions[depth].outcome == int(decided)]
-        return _lower_tree(taken, depth + 1, held, ends, target)
+        return _lower_tree(taken, depth + 1, held, ends, target, precision)
     predicate = lowering.scalar(path.predicates[depth])
     arms = []
     for outcome in range(path.decisions[depth].arity):
         taken = [other for other in paths if other.decisions[depth].outcome == outcome]
         copied = {key: list(values) for key, values in lowering.held.items()}
-        arms.append(_lower_tree(taken, depth + 1, copied, ends, target))
+        arms.append(_lower_tree(taken, depth + 1, copied, ends, target, precision))
     return [*lowering.steps, Branch(predicate, arms)]

@@ -26,7 +26,7 @@ from dydca.lower.layout import PLAIN, Layout, picture
 from dydca.lower.legalize import legalize
 from dydca.lower.places import FEW_CHANNELS, Held, Place, Places
 from dydca.lower.recipes import Recipe
-from dydca.lower.select_kernels import ConvAttributes, conv_attributes, select_kernel, stores_planes
+from dydca.lower.select_kernels import ConvAttributes, Precision, conv_attributes, select_kernel, stores_planes
 from dydca.lower.targets import Target
 from dydca.lower.views import RESHAPES, channels_of, joined_channels, splits_channels
 from dydca.program import Graph, op_name, where
@@ -41,10 +41,13 @@ class StraightLine:
         key: Numbers for the nodes, equal for equal computations.
         held: What the steps before have computed; grows with the steps.
         target: The processor.
+        precision: Of the convolutions.
     """
 
-    def __init__(self, graph: Graph, facts: Facts, key: Mapping[Node, int], held: Held, target: Target) -> None:
-        self.graph, self.facts, self.key, self.target = graph, facts, key, target
+    def __init__(
+        self, graph: Graph, facts: Facts, key: Mapping[Node, int], held: Held, target: Target, precision: Precision
+    ) -> None:
+        self.graph, self.facts, self.key, self.target, self.precision = graph, facts, key, target, precision
         self.at = Places(graph, facts, key, held, target)
         self._survey()
 
@@ -134,7 +137,7 @@ class StraightLine:
             *(1 if turned else group.shuffle, tuple(group.steps), operands, self._window(group)),
             *(*attributes, shape[1] if depthwise else 1),
         )
-        choice = select_kernel(self.target, layer)
+        choice = select_kernel(self.target, layer, self.precision)
         kernel = choice.kernel
         constants = [("weight", kernel.pack_weights(weight)), ("bias", kernel.pack_channels(self._bias(group)))]
         weights = [Weight(f"{group.root}_{part}", array) for part, array in constants]

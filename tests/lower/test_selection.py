@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from torch import nn
 
+import dydca
 from dydca.lower.cost import kernel_cycles
 from dydca.lower.kernels.direct import DirectConv
 from dydca.lower.kernels.layer import Conv
 from dydca.lower.kernels.winograd import WinogradConv
 from dydca.lower.layout import PLAIN, Layout
-from dydca.lower.select_kernels import Choice, Precision, algorithm, select_kernel
+from dydca.lower.lower import lower
+from dydca.lower.select_kernels import LARGEST_TILE, Choice, Precision, algorithm, select_kernel
 from dydca.lower.targets import Target
+from dydca.passes import default_passes, run_passes
 
 WIDE = Target("x86-64-v4", "x86_64-linux-gnu", "x86-64-v4", (), 16, 32)
 NARROW = Target("x86-64-v3", "x86_64-linux-gnu", "x86-64-v3", (), 8, 16)
@@ -51,6 +55,14 @@ def test_exact_excludes_f6(target: Target) -> None:
     kernel = select(target, precision="exact").kernel
     assert isinstance(kernel, WinogradConv)
     assert kernel.m == 4
+
+
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_a_whole_network_keeps_to_it(precision: Precision) -> None:
+    network = nn.Sequential(*(nn.Conv2d(32, 32, 3, padding=1) for _ in range(2)))
+    outcome = run_passes(dydca.capture(network, [(1, 32, 24, 24)]), default_passes())
+    kernels = [call.kernel for call in lower(outcome.variants, "p", WIDE, precision).calls]
+    assert [kernel.m for kernel in kernels if isinstance(kernel, WinogradConv)] == [LARGEST_TILE[precision]] * 2
 
 
 @pytest.mark.parametrize(
