@@ -58,10 +58,9 @@ def compile(
         verify: Executes the graph before and after every pass on every route and patch; runs what was compiled for
             another machine in an emulator, if there is one.
         dump: Folder for every graph as text after every pass.
-        cache: Whether a network that was compiled before, on this machine and by this version, is taken from the folder
-            ``DYDCA_CACHE`` (``~/.cache/dydca``), and kept there. What decides is read off the model: its values, and
-            the code of all it may call; not what its code reads from files or the environment. With `passes`, `verify`
-            or `dump` everything is done anew.
+        cache: Whether a network that was compiled before is taken from the folder ``DYDCA_CACHE`` (``~/.cache/dydca``)
+            and kept there, by its values and the code of all it may call, not by what that reads from files or the
+            environment. With `passes`, `verify` or `dump` everything is done anew.
 
     Returns:
         A callable from tensors to tensors, if it was compiled for this machine. Inputs must be free of NaN; values are
@@ -70,20 +69,9 @@ def compile(
     Raises:
         CaptureError, ShapeError, PassError, LoweringError, BuildError: see `dydca.errors`.
     """
-    request = Request(
-        model=snapshot(model),
-        patch_shapes=patch_shapes,
-        example_inputs=example_inputs,
-        targets=(target,) if isinstance(target, str) else tuple(target),
-        cpu=cpu,
-        threads=threads,
-        input_range=input_range,
-        precision=precision,
-        max_routes=max_routes,
-        passes=passes,
-        verify=verify,
-        dump=dump,
-    )
+    targets = (target,) if isinstance(target, str) else tuple(target)
+    given = snapshot(model), patch_shapes, example_inputs, targets, cpu, threads, input_range
+    request = Request(*given, precision, max_routes, passes, verify, dump)
     anew = passes is not None or verify or dump is not None
     manifest, members = request.package if anew or not cache else _cached(request)
     network = CompiledNetwork if is_runnable(manifest) else CrossCompiledNetwork

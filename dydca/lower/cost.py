@@ -92,7 +92,8 @@ def _direct_cycles(k: DirectConv) -> float:
     whole, rest = divmod(k.layer.target_shape[3], k.tile)
     taps = k.layer.window[0] * k.layer.window[1]
     row = sum(
-        taps * k.channels * _product_cycles(pixels, k.vectors, pixels + k.vectors) + 2 * k.passes * pixels * k.vectors
+        taps * k.channels * _product_cycles(pixels, k.vectors, pixels / (k.unroll if k.by_lane else 1) + k.vectors)
+        + 2 * k.passes * pixels * k.vectors
         for pixels in [k.tile] * whole + [rest] * bool(rest)
     )
     return k.extent * k.blocks * row + _turn_cycles(k)

@@ -140,9 +140,11 @@ def _direct(target: Target, layer: Conv) -> DirectConv:
     vectors = _vectors(target, layer, 2, 3, 1)
     if layer.target.block == 1:  # only a tile of all channels can be turned into planes
         vectors = -(-layer.target_shape[1] // target.lanes)
-    # One register for each weight vector and one for the pixel; the rest are sums.
-    most = max(min((target.registers - vectors - 1) // vectors, LARGEST_REGISTER_TILE), 1)
-    return DirectConv(layer, target.lanes, _even(layer.target_shape[3], most), vectors, unroll)
+    by_lane = _multiplies_by_lane(target) and layer.source.block == unroll
+    # One register for each weight vector, and one for the pixel or, by lane, for each; the rest are sums.
+    most = (target.registers - vectors) // (vectors + 1) if by_lane else (target.registers - vectors - 1) // vectors
+    tile = _even(layer.target_shape[3], max(min(most, LARGEST_REGISTER_TILE), 1))
+    return DirectConv(layer, target.lanes, tile, vectors, unroll, by_lane)
 
 
 def _even(width: int, most: int) -> int:
@@ -161,12 +163,19 @@ def _vectors(target: Target, layer: Conv, *preferred: int) -> int:
 
 def _winograd(target: Target, layer: Conv, m: int) -> WinogradConv:
     """The batch that a patch fills best, among those that fill the register file at least by half."""
-    by_lane = target.lanes == UNROLL and target.triple.startswith("aarch64")
+    by_lane = _multiplies_by_lane(target)
     vectors = _vectors(target, layer, *((4, 3, 2, 1) if _reads_weights_fast(target, layer) else (2, 3, 1)))
-    # A quarter of the registers is left for weights and pixels; by lane, each tile's inputs take one more.
-    most = max(min(target.registers * 3 // 4 // (vectors + by_lane), LARGEST_REGISTER_TILE), 1)
+    # A quarter of the registers is left for weights and pixels. By lane, each tile's inputs take one more, and LLVM may
+    # load the weights of a whole iteration at once.
+    free = target.registers - UNROLL * vectors - 1 if by_lane else target.registers * 3 // 4
+    most = max(min(free // (vectors + by_lane), LARGEST_REGISTER_TILE), 1)
     widest = WinogradConv(layer, target.lanes, m, most, vectors, by_lane)
     return widest.suited(widest.extent)
+
+
+def _multiplies_by_lane(target: Target) -> bool:
+    """Whether one instruction multiplies by a lane of a vector."""
+    return target.lanes == UNROLL and target.triple.startswith("aarch64")
 
 
 def _reads_weights_fast(target: Target, layer: Conv) -> bool:

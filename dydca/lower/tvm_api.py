@@ -29,6 +29,7 @@ __all__ = [
     "Operand",
     "PrimFunc",
     "T",
+    "assembly",
     "compile_object",
     "cpu_features",
     "cpu_names",
@@ -173,13 +174,22 @@ tirx.register_tir_pipeline("dydca", _pipeline)
 
 def compile_object(functions: Mapping[str, PrimFunc], target: Mapping[str, Any]) -> bytes:
     """Compiles the functions for an LLVM target and returns one relocatable object file."""
-    module = tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in functions.items()})
-    with tvm.transform.PassContext(opt_level=3):
-        built = tirx.build(module, Target(dict(target)), pipeline="dydca")
+    built = _built(functions, target)
     with tempfile.TemporaryDirectory(prefix="dydca-") as folder:
         path = Path(folder) / "kernels.o"
         built.write_to_file(str(path))
         return path.read_bytes()
+
+
+def assembly(functions: Mapping[str, PrimFunc], target: Mapping[str, Any]) -> str:
+    """What `compile_object` would make, as text."""
+    return str(_built(functions, target).inspect_source("asm"))
+
+
+def _built(functions: Mapping[str, PrimFunc], target: Mapping[str, Any]) -> Any:
+    module = tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in functions.items()})
+    with tvm.transform.PassContext(opt_level=3):
+        return tirx.build(module, Target(dict(target)), pipeline="dydca")
 
 
 @dataclass(frozen=True)

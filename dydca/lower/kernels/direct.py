@@ -27,11 +27,14 @@ class DirectConv(ConvKernel):
     Attributes:
         tile, vectors: The register tile.
         unroll: Input channels per iteration of the inner loop.
+        by_lane: Whether these are loaded as one vector and multiplied by its lanes, as ARM does in one instruction,
+            instead of one by one; for a block of `unroll` = `lanes` only.
     """
 
     tile: int
     vectors: int
     unroll: int
+    by_lane: bool = False
 
     @property
     def across(self) -> int:
@@ -114,8 +117,7 @@ class _Emitter(RowEmitter[DirectConv]):
             row = T.bind(y * layer.stride[0] + ky * layer.dilation[0] - layer.padding[0])
             column = T.bind(x * layer.stride[1] + kx * layer.dilation[1] - layer.padding[1])
             with T.serial(0, k.depth // k.unroll) as step:
-                for inner in range(k.unroll):
-                    self.accumulate(sums, n, row, column, (block, number, ky, kx), step * k.unroll + inner)
+                self.accumulate(sums, n, row, column, (block, number, ky, kx), T.bind(step * k.unroll))
         for t in range(pixels):
             for v in range(k.vectors):
                 self.finish(T.BufferLoad(sums[t][v], [0]), place, x, t, v, number)
@@ -136,19 +138,28 @@ class _Emitter(RowEmitter[DirectConv]):
         """Where the partial sum of a pixel waits between passes."""
         return (x * self.k.vectors + v) * self.k.lanes
 
-    def accumulate(self, sums: list[list[Any]], n: Any, row: Any, column: Any, tap: tuple[Any, ...], c: Any) -> None:
-        """One input channel under one tap into all sums."""
+    def accumulate(
+        self, sums: list[list[Any]], n: Any, row: Any, column: Any, tap: tuple[Any, ...], first: Any
+    ) -> None:
+        """The input channels of one iteration under one tap into all sums."""
         k, (block, number, ky, kx) = self.k, tap
-        lanes = T.ramp(0, 1, k.lanes)
-        weights = [
-            T.bind(T.BufferLoad(self.buffers["w"], [block, number, ky, kx, c, v, lanes])) for v in range(k.vectors)
-        ]
-        channel, size = c + number * k.depth, self.k.layer.source.block
-        for t, pixel in enumerate(sums):
-            one = self.x.load(n, channel // size, row, column + t * self.k.layer.stride[1], 1, channel % size)
-            value = T.bind(T.Broadcast(one, k.lanes))
-            for v, total in enumerate(pixel):
-                T.buffer_store(total, fma(value, weights[v], T.BufferLoad(total, [0]), k.lanes), [0])
+        columns = [column + t * k.layer.stride[1] for t in range(len(sums))]
+        loaded = [T.bind(self.given(n, row, x, number, first, k.lanes)) for x in columns] if k.by_lane else []
+        for inner in range(k.unroll):
+            index = [block, number, ky, kx, first + inner]
+            weights = [
+                T.bind(T.BufferLoad(self.buffers["w"], [*index, v, T.ramp(0, 1, k.lanes)])) for v in range(k.vectors)
+            ]
+            for t, (pixel, x) in enumerate(zip(sums, columns, strict=True)):
+                one = T.Shuffle([loaded[t]], [inner]) if k.by_lane else self.given(n, row, x, number, first + inner, 1)
+                value = T.bind(T.Broadcast(one, k.lanes))
+                for v, total in enumerate(pixel):
+                    T.buffer_store(total, fma(value, weights[v], T.BufferLoad(total, [0]), k.lanes), [0])
+
+    def given(self, n: Any, row: Any, column: Any, number: int, first: Any, count: int) -> Any:
+        """So many neighbouring channels of an input pixel, counted within a pass."""
+        channel, size = first + number * self.k.depth, self.k.layer.source.block
+        return self.x.load(n, channel // size, row, column, count, channel % size)
 
     def finish(self, total: Any, place: tuple[Any, Any, Any], x: Any, t: int, v: int, number: int) -> None:
         """Stores one vector: as a partial sum, or through the epilogue to the stage or to y."""
