@@ -149,6 +149,25 @@ def _median_ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
     return statistics.median(s / f for s, f in zip(slow, fast, strict=True))
 
 
+def compare(figures: Sequence[Figure]) -> dict[str, float]:
+    """Predicted against measured: rank correlations (Spearman), and what wrong choices cost."""
+    ours = [figure for figure in figures if figure.predicted_kcycles is not None]
+    cases = [[figure for figure in ours if figure.case == case] for case in dict.fromkeys(each.case for each in ours)]
+    best = [min(figure.min_us for figure in case) for case in cases]
+    chosen = [next(figure.min_us for figure in case if figure.chosen) for case in cases]
+    return {
+        "rank_correlation": _rank_correlation(ours),
+        "least_rank_correlation_in_a_case": min(map(_rank_correlation, cases)),
+        "slowest_choice_over_fastest": max(c / b for c, b in zip(chosen, best, strict=True)),
+    }
+
+
+def _rank_correlation(figures: Sequence[Figure]) -> float:
+    predicted = np.argsort(np.argsort([figure.predicted_kcycles or 0.0 for figure in figures]))
+    measured = np.argsort(np.argsort([figure.min_us for figure in figures]))
+    return float(np.corrcoef(predicted, measured)[0, 1])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, prints and writes."""
     parser = argparse.ArgumentParser(prog="python -m bench.kernels", description=(__doc__ or "").split("\n")[0])
@@ -164,7 +183,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             times = f"{figure.min_us:9.1f} {figure.median_us:9.1f} us  {figure.gflops:4.0f} GF/s"
             ratios = f"{figure.speedup_over_torch_median:5.2f}x torch {figure.speedup_over_direct_median:5.2f}x direct"
             print(f"{figure.case:31} {figure.kernel:20} {times} {ratios}  error {figure.error:.0e}", flush=True)
-    RESULTS.write_text(json.dumps({"machine": machine, "kernels": list(map(asdict, figures))}, indent=2) + "\n")
+    agreement = compare(figures)
+    print(", ".join(f"{name} {value:.3f}" for name, value in agreement.items()))
+    results = {"machine": machine, "prediction": agreement, "kernels": list(map(asdict, figures))}
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     return 0
 
 

@@ -121,13 +121,13 @@ def measure_case(name: str, case: Case, repeat: int, peak: float) -> Figure:
 
 
 def _interleaved(calls: Sequence[Callable[[], object]], repeat: int) -> list[list[float]]:
-    for call in calls:
-        call()
     rounds = [[_timed(call) for call in calls] for _ in range(repeat)]
     return [list(times) for times in zip(*rounds, strict=True)]
 
 
 def _timed(call: Callable[[], object]) -> float:
+    """The second of two calls: the first wakes threads that slept, and finds its caches full of another's data."""
+    call()
     started = time.perf_counter()
     call()
     return time.perf_counter() - started

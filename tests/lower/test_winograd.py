@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +15,6 @@ from dydca.lower.kernels.layer import Conv
 from dydca.lower.kernels.winograd import WinogradConv
 from dydca.lower.kernels.winograd_points import transforms
 from dydca.lower.layout import Layout
-from dydca.lower.tvm_api import compile_object
 from tests.lower.native_kernel import HOST, Array, NativeConv
 
 TOLERANCE = {2: 2e-6, 4: 1e-5, 6: 4e-5}
@@ -199,35 +194,3 @@ def test_the_form_by_lanes_gives_the_same_bits(m: int) -> None:
 
 def blank(channels: int, c: int) -> tuple[Array, Array]:
     return np.zeros((channels, c, 3, 3), np.float32), np.zeros(channels, np.float32)
-
-
-@pytest.mark.skipif(not shutil.which("llvm-objdump"), reason="no llvm-objdump")
-@pytest.mark.parametrize("m", SIZES)
-@pytest.mark.parametrize(("batch", "vectors"), [(8, 2), (6, 3)])
-def test_products_on_arm_multiply_by_element_without_the_stack(
-    batch: int, vectors: int, m: int, tmp_path: Path
-) -> None:
-    kernel = conv((1, 32, 54, 48), 48, m, lanes=4, by_lane=True, batch=batch, vectors=vectors)
-    target = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a78", "mattr": ["+neon"]}
-    (tmp_path / "kernel.o").write_bytes(compile_object({"kernel": kernel.emit()}, target))
-    # The transforms multiply by element, too, but add, load and store as much.
-    loop = max(inner_loops(tmp_path / "kernel.o"), key=lambda lines: sum(".s[" in line for line in lines) / len(lines))
-    products = [line for line in loop if re.search(r"fmla\tv\d+\.4s, v\d+\.4s, v\d+\.s\[", line)]
-    assert len(products) == sum("fmla" in line for line in loop) == 4 * batch * vectors
-    assert not [line for line in loop if "[sp" in line]
-    assert len(loop) <= 1.3 * len(products)
-
-
-def inner_loops(file: Path) -> list[list[str]]:
-    """The instructions of each loop that has no other branch in it."""
-    command = ["llvm-objdump", "-d", "--no-show-raw-insn", str(file)]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    lines = [line for line in text.splitlines() if re.match(r"\s+[0-9a-f]+:", line)]
-    places = {int(line.split(":")[0], 16): number for number, line in enumerate(lines)}
-    branches = {n: re.search(r"\t(?:b|b\.\w+|cbn?z|tbn?z)\t.*0x([0-9a-f]+)", line) for n, line in enumerate(lines)}
-    jumps = {number: places[int(match[1], 16)] for number, match in branches.items() if match}
-    return [
-        lines[first:last]
-        for last, first in jumps.items()
-        if first < last and not any(first <= other < last for other in jumps)
-    ]
