@@ -119,7 +119,7 @@ def _winograd_cycles(k: WinogradConv, units: int) -> float:
     tiles = [k.batch] * whole + ([k.half if rest <= k.half else k.batch] if rest else [])
     near = k.parameters()["w"].floats * 4 / LINE * LINE_CYCLES[0]
     products = k.extent / units * sum(k.points**2 * k.groups * _tile_cycles(k, batch) + near for batch in tiles)
-    into, back = input_work(k.m).operations, output_work(k.m).operations
+    into, back = input_work(k.m, k.taps).operations, output_work(k.m, k.taps).operations
     # Each element passes through memory between the two directions, and V and M through the second-level cache.
     lines = k.points**2 * k.lanes * 4 / LINE
     inward = 2 * k.points * into / PER_CYCLE + 2 * k.points**2 + lines

@@ -55,10 +55,12 @@ Precision = Literal["exact", "fast"]
 """How far from the exact result a convolution may be, as a part of the largest output.
 
 ``exact`` keeps to kernels that are not further from it than the sum computed in order (2e-6, from 32 or 64 input
-channels): direct, F(2) and F(4). ``fast`` adds F(6), with 6e-6; whole networks of ten such layers stayed below 1e-5.
+channels): direct, and Winograd on up to 6 points, F(4, 3) or F(2, 5). ``fast`` adds 8 points, F(6, 3) or F(4, 5), with
+6e-6; whole networks of ten such layers stayed below 1e-5.
 """
 
-LARGEST_TILE: dict[Precision, int] = {"exact": 4, "fast": 6}
+MOST_POINTS: dict[Precision, int] = {"exact": 6, "fast": 8}
+"""Of Winograd's interpolation in each direction; so many inputs a tile has."""
 
 LARGEST_REGISTER_TILE = 14
 """Pixels or tiles; with more, code grows and speed does not."""
@@ -95,7 +97,7 @@ class Choice(NamedTuple):
 def algorithm(kernel: ConvKernel) -> str:
     """What a report calls the kernel."""
     if isinstance(kernel, WinogradConv):
-        return f"Winograd F({kernel.m}x{kernel.m}, 3x3)"
+        return f"Winograd F({kernel.m}x{kernel.m}, {kernel.taps}x{kernel.taps})"
     return "depthwise" if isinstance(kernel, DepthwiseConv) else "direct"
 
 
@@ -120,8 +122,9 @@ def candidates(target: Target, layer: Conv, precision: Precision) -> Iterator[Co
         return
     yield _direct(target, layer)
     unit = layer.stride == layer.dilation == (1, 1)
-    if unit and layer.window == (3, 3) and layer.source.block == target.lanes:
-        for m in range(2, LARGEST_TILE[precision] + 1, 2):
+    taps = layer.window[0]
+    if unit and layer.window in ((3, 3), (5, 5)) and layer.source.block == target.lanes:
+        for m in range(2, MOST_POINTS[precision] - taps + 2, 2):
             yield _winograd(target, layer, m)
 
 
@@ -180,7 +183,7 @@ def _multiplies_by_lane(target: Target) -> bool:
 
 def _reads_weights_fast(target: Target, layer: Conv) -> bool:
     """Whether weights come from the second-level cache, a vector a cycle, so that batches may be small."""
-    largest = (max(LARGEST_TILE.values()) + 2) ** 2 * layer.source_shape[1] * layer.target_shape[1] * 4
+    largest = max(MOST_POINTS.values()) ** 2 * layer.source_shape[1] * layer.target_shape[1] * 4
     return target.lanes * 4 == LINE and largest <= target.caches[0]
 
 

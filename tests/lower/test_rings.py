@@ -46,6 +46,7 @@ def winograd(m: int, offset: int, target: Layout = BLOCKED, **changed: Any) -> W
 WIDE: dict[str, Any] = {"window": (5, 5), "padding": (2, 2)}
 KERNELS: dict[str, RowKernel] = {
     **{f"F({m}), {offset} above": winograd(m, offset) for m in (2, 4, 6) for offset in (0, 1, m - 1)},
+    "F(4, 5)": winograd(4, 3, **WIDE),
     "F(6) without padding": winograd(6, 2, padding=(0, 0)),
     "F(6) to planes": winograd(6, 5, PLANES, shuffle=2),
     "direct": DirectConv(conv(20, 12), HOST.lanes, 5, 1, 4),

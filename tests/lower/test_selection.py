@@ -14,7 +14,7 @@ from dydca.lower.kernels.layer import Conv
 from dydca.lower.kernels.winograd import WinogradConv
 from dydca.lower.layout import PLAIN, Layout
 from dydca.lower.lower import lower
-from dydca.lower.select_kernels import LARGEST_TILE, Choice, Precision, algorithm, select_kernel
+from dydca.lower.select_kernels import MOST_POINTS, Choice, Precision, algorithm, select_kernel
 from dydca.lower.targets import Target
 from dydca.passes import default_passes, run_passes
 
@@ -62,7 +62,7 @@ def test_a_whole_network_keeps_to_it(precision: Precision) -> None:
     network = nn.Sequential(*(nn.Conv2d(32, 32, 3, padding=1) for _ in range(2)))
     outcome = run_passes(dydca.capture(network, [(1, 32, 24, 24)]), default_passes())
     kernels = [call.kernel for call in lower(outcome.variants, "p", WIDE, precision).calls]
-    assert [kernel.m for kernel in kernels if isinstance(kernel, WinogradConv)] == [LARGEST_TILE[precision]] * 2
+    assert [kernel.points for kernel in kernels if isinstance(kernel, WinogradConv)] == [MOST_POINTS[precision]] * 2
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ def test_a_whole_network_keeps_to_it(precision: Precision) -> None:
     [
         {"stride": (2, 2)},
         {"dilation": (2, 2), "padding": (2, 2)},
-        {"window": (5, 5), "padding": (2, 2)},
+        {"window": (7, 7), "padding": (3, 3)},
         {"window": (1, 1), "padding": (0, 0)},
         {"source": Layout(1, 1), "channels": (3, 32)},
     ],
-    ids=["stride", "dilation", "five by five", "one by one", "plain source"],
+    ids=["stride", "dilation", "seven by seven", "one by one", "plain source"],
 )
 def test_other_convolutions_are_direct(changed: dict[str, Any]) -> None:
     choice = select(**changed)

@@ -26,16 +26,18 @@ SIZES = [2, 4, 6]
 def conv(shape: tuple[int, int, int, int], channels: int, m: int, **changed: Any) -> WinogradConv:
     """A kernel of padding 1 between layouts of halo 1."""
     padding, lanes = changed.get("padding", (1, 1)), changed.get("lanes", HOST.lanes)
+    window = changed.get("window", 3)
     n, _, h, w = shape
     blocks = -(-channels // lanes)
     layer = Conv(
         changed.get("source", Layout(lanes, 1)),
         shape,
         changed.get("target", Layout(lanes, 1)),
-        (n, channels, h + 2 * padding[0] - 2, w + 2 * padding[1] - 2),
+        (n, channels, h + 2 * padding[0] - window + 1, w + 2 * padding[1] - window + 1),
         changed.get("shuffle", 1),
         changed.get("steps", ()),
         changed.get("operands", ()),
+        window=(window, window),
         padding=padding,
     )
     vectors = changed.get("vectors", max(v for v in (1, 2, 3) if blocks % v == 0))
@@ -47,7 +49,11 @@ def ready(kernel: WinogradConv, *operands: Array, at_end: bool = True) -> tuple[
     """The compiled kernel with random contents, and the convolution's own result in float64."""
     layer = kernel.layer
     channels, c = layer.target_shape[1], layer.source_shape[1]
-    x, weight, bias = torch.rand(layer.source_shape) - 0.3, torch.randn(channels, c, 3, 3) / c, torch.randn(channels)
+    x, weight, bias = (
+        torch.rand(layer.source_shape) - 0.3,
+        torch.randn(channels, c, *layer.window) / c,
+        torch.randn(channels),
+    )
     native = NativeConv(kernel, weight.numpy(), bias.numpy(), at_end=at_end)
     native.put(x.numpy(), operands)
     return native, functional.conv2d(x.double(), weight.double(), bias.double(), padding=layer.padding)
@@ -58,17 +64,17 @@ def assert_close(got: Array, want: torch.Tensor, m: int) -> None:
     assert error <= TOLERANCE[m]
 
 
-@pytest.mark.parametrize("m", SIZES)
-def test_the_matrices_compute_a_filter_exactly(m: int) -> None:
-    bt, g, at = transforms(m)
-    d = [Fraction(7 * i - 3, i + 2) for i in range(m + 2)]
-    taps = [Fraction(2, 3), Fraction(-5), Fraction(1, 7)]
+@pytest.mark.parametrize(("m", "r"), [*((m, 3) for m in SIZES), (2, 5), (4, 5)])
+def test_the_matrices_compute_a_filter_exactly(m: int, r: int) -> None:
+    bt, g, at = transforms(m, r)
+    d = [Fraction(7 * i - 3, i + 2) for i in range(m + r - 1)]
+    taps = [Fraction(2, 3), Fraction(-5), Fraction(1, 7), Fraction(4, 3), Fraction(-3, 5)][:r]
     product = [
         sum(b * x for b, x in zip(row, d, strict=True)) * sum(c * t for c, t in zip(tap_row, taps, strict=True))
         for row, tap_row in zip(bt, g, strict=True)
     ]
     got = [sum(a * p for a, p in zip(row, product, strict=True)) for row in at]
-    assert got == [sum(taps[j] * d[i + j] for j in range(3)) for i in range(m)]
+    assert got == [sum(taps[j] * d[i + j] for j in range(r)) for i in range(m)]
 
 
 @pytest.mark.parametrize("m", SIZES)
@@ -93,6 +99,24 @@ def test_sizes_and_paddings(size: tuple[int, int], padding: tuple[int, int], m: 
     native, want = ready(conv(shape, 16, m, padding=padding))
     assert tuple(want.shape[2:]) == size
     assert_close(native.run(), want, m)
+
+
+@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize(
+    ("size", "padding"),
+    [
+        *(((h, w), (2, 2)) for h, w in [(5, 7), (13, 11), (8, 12), (1, 1), (1, 9), (6, 25)]),
+        ((13, 11), (0, 0)),
+        ((3, 14), (2, 1)),
+    ],
+)
+def test_windows_of_five(size: tuple[int, int], padding: tuple[int, int], m: int) -> None:
+    shape = (2, 20, size[0] + 4 - 2 * padding[0], size[1] + 4 - 2 * padding[1])
+    native, want = ready(conv(shape, 12, m, window=5, padding=padding, source=Layout(HOST.lanes, 2)))
+    assert tuple(want.shape[2:]) == size
+    whole = native.run()
+    assert_close(whole, want, m + 2)
+    np.testing.assert_array_equal(native.run(1, native.kernel.extent // 2), whole)
 
 
 @pytest.mark.parametrize("m", SIZES)

@@ -1,8 +1,8 @@
-"""Winograd convolution F(m x m, 3 x 3) with a fused epilogue and pixel-shuffle store.
+"""Winograd convolution F(m x m, r x r) with a fused epilogue and pixel-shuffle store.
 
-Lavin and Gray, 2016, arXiv 1509.09308: a tile of m x m outputs needs (m + 2)^2 multiplications per pair of channels
-instead of 9 m^2. Tiles are worked off in batches: the inputs of a batch are transformed to V, for each of the
-(m + 2)^2 frequencies one small matrix product with the weights U gives M, and M is transformed back. V, M and the
+Lavin and Gray, 2016, arXiv 1509.09308: a tile of m x m outputs needs a^2 multiplications per pair of channels, with
+a = m + r - 1, instead of r^2 m^2. Tiles are worked off in batches: the inputs of a batch are transformed to V, for each
+of the a^2 frequencies one small matrix product with the weights U gives M, and M is transformed back. V, M and the
 halfway results of the two-dimensional transforms stay in cache.
 """
 
@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 
 from dydca.lower.kernels.rows import ConvKernel
 from dydca.lower.kernels.winograd_loops import UNROLL, Emitter, Scratch
-from dydca.lower.kernels.winograd_points import TAPS, transforms
+from dydca.lower.kernels.winograd_points import transforms
 from dydca.lower.kernels.winograd_transform import input_work, output_work
 
 
 @dataclass(frozen=True)
 class WinogradConv(ConvKernel):
-    """For 3 x 3 windows with stride and dilation 1, from blocks of `lanes` to the same or to planes.
+    """For 3 x 3 and 5 x 5 windows with stride and dilation 1, from blocks of `lanes` to the same or to planes.
 
     A unit is a tile; a call takes its tiles in batches, the last one smaller. The first row of tiles may begin above
     the picture and the last one end below it: what they compute outside is not stored.
 
     Attributes:
-        m: Outputs of a tile in each direction: 2, 4 or 6.
+        m: Outputs of a tile in each direction, even; see `winograd_points.PAIRS`.
         batch, vectors: The register tile of the matrix products: tiles times vectors of output channels, of which
             there is a whole number. So many are transformed at a time, too: with more, V and M would leave fast caches.
         by_lane: Whether they load `UNROLL` inputs as one vector and multiply by its lanes, as ARM does in one
@@ -68,14 +68,21 @@ class WinogradConv(ConvKernel):
         return -(-self.batch // 2)
 
     @property
+    def taps(self) -> int:
+        """Rows and columns of the window."""
+        return self.layer.window[0]
+
+    @property
     def points(self) -> int:
         """Interpolation points in each direction; inputs of a tile too."""
-        return self.m + TAPS - 1
+        return self.m + self.taps - 1
 
     @property
     def coefficients(self) -> tuple[Fraction, ...]:
         """Those of both transforms other than 1 and -1."""
-        return tuple(sorted({*input_work(self.m).coefficients, *output_work(self.m).coefficients}))
+        return tuple(
+            sorted({*input_work(self.m, self.taps).coefficients, *output_work(self.m, self.taps).coefficients})
+        )
 
     @property
     def channels(self) -> int:
@@ -102,7 +109,7 @@ class WinogradConv(ConvKernel):
     def pack_weights(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
         """``U = G g G^T``, as [frequency, group, channel, vectors, lanes]; in float64, rounded once."""
         o, c = weight.shape[:2]
-        g = np.array(transforms(self.m).g, np.float64)
+        g = np.array(transforms(self.m, self.taps).g, np.float64)
         whole = np.zeros((self.points, self.points, self.padded_channels, self.channels))
         whole[:, :, :o, :c] = np.einsum("ij,ocjk,lk->iloc", g, weight.astype(np.float64), g)
         split = whole.reshape(self.points**2, self.groups, self.vectors, self.lanes, self.channels)

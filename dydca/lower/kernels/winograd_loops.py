@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dydca.lower.kernels.rows import RowEmitter
-from dydca.lower.kernels.winograd_points import TAPS
 from dydca.lower.kernels.winograd_transform import (
     Vectors,
     Work,
@@ -55,7 +54,7 @@ class Emitter(RowEmitter["WinogradConv"]):
         with T.serial(0, (end - begin + k.batch - 1) // k.batch) as index:
             first = T.bind(begin + index * k.batch)
             filled = T.bind(T.min(k.batch, end - first))
-            on = self.arithmetic(input_work(k.m))
+            on = self.arithmetic(input_work(k.m, k.taps))
             with T.serial(0, filled) as slot:
                 self.input_tile(natural(first + slot), slot, on)
             with T.If(filled <= k.half):
@@ -63,7 +62,7 @@ class Emitter(RowEmitter["WinogradConv"]):
                     self.multiply(k.half)
                 with T.Else():
                     self.multiply(k.batch)
-            on = self.arithmetic(output_work(k.m))
+            on = self.arithmetic(output_work(k.m, k.taps))
             with T.serial(0, filled) as slot:
                 self.output_tile(natural(first + slot), slot, on)
 
@@ -99,12 +98,12 @@ class Emitter(RowEmitter["WinogradConv"]):
                 row = T.bind(self.inside(y + i, 0))
                 columns = (self.inside(x + j, 1) for j in range(k.points))
                 d = [T.bind(self.x.load(n, block, row, column, k.lanes)) for column in columns]
-                for j, value in enumerate(transform_input(k.m, d, on)):
+                for j, value in enumerate(transform_input(k.m, k.taps, d, on)):
                     self.keep(value, self.halfway(i, j))
             with T.serial(0, k.points) as j:
                 d = [self.kept(self.halfway(i, j)) for i in range(k.points)]
                 start = T.bind(j * self.at.v_plane + slot * self.at.v_tile + block * k.lanes)
-                for i, value in enumerate(transform_input(k.m, d, on)):
+                for i, value in enumerate(transform_input(k.m, k.taps, d, on)):
                     self.keep(value, start + i * k.points * self.at.v_plane)
 
     def inside(self, place: Any, axis: int) -> Any:
@@ -114,7 +113,7 @@ class Emitter(RowEmitter["WinogradConv"]):
         if begin < 0:
             place = T.max(place, 0)
         if end > size:
-            place = T.min(place, size + TAPS - 2)
+            place = T.min(place, size + k.taps - 2)
         return place - self.k.layer.padding[axis]
 
     def multiply(self, tiles: int) -> None:
@@ -162,12 +161,14 @@ class Emitter(RowEmitter["WinogradConv"]):
             with T.serial(0, k.points) as j:
                 start = T.bind(self.at.m_start + j * self.at.m_plane + slot * self.at.m_tile + block * k.lanes)
                 m = [self.kept(start + i * k.points * self.at.m_plane) for i in range(k.points)]
-                for i, value in enumerate(transform_output(k.m, m, None, on)):
+                for i, value in enumerate(transform_output(k.m, k.taps, m, None, on)):
                     self.keep(value, self.halfway(i, j))
             bias = T.bind(self.vector("b", block * k.lanes))
             with T.serial(*rows) as i:
                 m = [self.kept(self.halfway(i, j)) for j in range(k.points)]
-                for j, (total, column) in enumerate(zip(transform_output(k.m, m, bias, on), columns, strict=False)):
+                for j, (total, column) in enumerate(
+                    zip(transform_output(k.m, k.taps, m, bias, on), columns, strict=False)
+                ):
                     value = self.through_epilogue(total, n, block, y + i, column)
                     if k.planar:
                         self.keep(value, self.staged(i, j) + block * k.lanes)

@@ -1,8 +1,8 @@
-"""The matrices of Winograd's minimal filtering F(m, 3) from interpolation points (Toom-Cook), exact in fractions.
+"""The matrices of Winograd's minimal filtering F(m, r) from interpolation points (Toom-Cook), exact in fractions.
 
-``y = A^T [(G g) * (B^T d)]`` computes m outputs of a 3-tap filter g over m + 2 inputs d with m + 2 multiplications:
-Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016, arXiv 1509.09308, section 4. A set of
-points is 0, pairs +p and -p, and infinity.
+``y = A^T [(G g) * (B^T d)]`` computes m outputs of an r-tap filter g over a = m + r - 1 inputs d with a
+multiplications: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016, arXiv 1509.09308, section 4.
+A set of points is 0, pairs +p and -p, and infinity.
 """
 
 from __future__ import annotations
@@ -12,21 +12,19 @@ from fractions import Fraction
 from functools import cache
 from typing import NamedTuple
 
-TAPS = 3
-
 PAIRS: dict[int, tuple[Fraction, ...]] = {
-    2: (Fraction(1),),
+    4: (Fraction(1),),
     # The usual pairs 1 and 2 make two to four times the rounding error, with hardly fewer operations.
-    4: (Fraction(2, 3), Fraction(3, 2)),
-    6: (Fraction(1), Fraction(2), Fraction(1, 2)),
+    6: (Fraction(2, 3), Fraction(3, 2)),
+    8: (Fraction(1), Fraction(2), Fraction(1, 2)),
 }
-"""The positive point of every pair, by m. Points and their reciprocals keep the powers in A^T and B^T small."""
+"""The positive point of every pair, by a. Points and their reciprocals keep the powers in A^T and B^T small."""
 
 Matrix = tuple[tuple[Fraction, ...], ...]
 
 
 class Transforms(NamedTuple):
-    """B^T [a, a], G [a, 3] and A^T [m, a] with a = m + 2; rows of B^T are monic, G carries the divisors.
+    """B^T [a, a], G [a, r] and A^T [m, a] with a = m + r - 1; rows of B^T are monic, G carries the divisors.
 
     Row (column of A^T) 0 belongs to the point 0, the last to infinity, 2k + 1 and 2k + 2 to +p and -p of pair k.
     """
@@ -37,13 +35,14 @@ class Transforms(NamedTuple):
 
 
 @cache
-def transforms(m: int) -> Transforms:
-    """The matrices of F(m, 3) for m in {2, 4, 6}."""
-    points = [Fraction(0), *(sign * p for p in PAIRS[m] for sign in (1, -1))]
+def transforms(m: int, taps: int) -> Transforms:
+    """The matrices of F(m, taps), for as many points as `PAIRS` knows."""
+    size = m + taps - 1
+    points = [Fraction(0), *(sign * p for p in PAIRS[size] for sign in (1, -1))]
     others = [[q for q in points if q != p] for p in points]
-    bt = [_polynomial(roots, m + 2) for roots in (*others, points)]
-    g = [tuple(p**j / _value(roots, p) for j in range(TAPS)) for p, roots in zip(points, others, strict=True)]
-    g.append((Fraction(0), Fraction(0), Fraction(1)))
+    bt = [_polynomial(roots, size) for roots in (*others, points)]
+    g = [tuple(p**j / _value(roots, p) for j in range(taps)) for p, roots in zip(points, others, strict=True)]
+    g.append((*[Fraction(0)] * (taps - 1), Fraction(1)))
     at = [(*(p**i for p in points), Fraction(i == m - 1)) for i in range(m)]
     return Transforms(tuple(bt), tuple(g), tuple(at))
 

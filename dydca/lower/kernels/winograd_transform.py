@@ -27,9 +27,9 @@ class Arithmetic(Protocol):
         """``total + coefficient * x``."""
 
 
-def transform_input(m: int, d: Sequence[Any], on: Arithmetic) -> list[Any]:
-    """``B^T d`` for m + 2 vectors."""
-    bt = transforms(m).bt
+def transform_input(m: int, taps: int, d: Sequence[Any], on: Arithmetic) -> list[Any]:
+    """``B^T d`` for m + taps - 1 vectors."""
+    bt = transforms(m, taps).bt
     out = [_combine(list(zip(bt[0], d, strict=True)), on)]
     for plus in bt[1:-1:2]:
         terms = list(zip(plus, d, strict=True))
@@ -41,14 +41,14 @@ def transform_input(m: int, d: Sequence[Any], on: Arithmetic) -> list[Any]:
     return [*out, _combine(list(zip(bt[-1], d, strict=True)), on)]
 
 
-def transform_output(m: int, x: Sequence[Any], bias: Any | None, on: Arithmetic) -> list[Any]:
-    """``A^T x + bias`` for m + 2 vectors; the bias may be None."""
+def transform_output(m: int, taps: int, x: Sequence[Any], bias: Any | None, on: Arithmetic) -> list[Any]:
+    """``A^T x + bias`` for m + taps - 1 vectors; the bias may be None."""
     one = Fraction(1)
-    pairs = [(x[k], x[k + 1]) for k in range(1, m + 1, 2)]
+    pairs = [(x[k], x[k + 1]) for k in range(1, len(x) - 1, 2)]
     halves = [on.add(p, one, q) for p, q in pairs], [on.add(p, -one, q) for p, q in pairs]
     constant = [] if bias is None else [(one, bias)]
     out = []
-    for power, row in enumerate(transforms(m).at):
+    for power, row in enumerate(transforms(m, taps).at):
         terms = [(row[0], x[0]), (row[-1], x[-1]), *zip(row[1:-1:2], halves[power % 2], strict=True)]
         out.append(_combine([*constant, *terms], on))
     return out
@@ -81,18 +81,18 @@ class Work(NamedTuple):
 
 
 @cache
-def input_work(m: int) -> Work:
+def input_work(m: int, taps: int) -> Work:
     """The work of `transform_input`."""
     count = _Count()
-    transform_input(m, [None] * (m + 2), count)
+    transform_input(m, taps, [None] * (m + taps - 1), count)
     return Work(count.operations, tuple(sorted(count.coefficients)))
 
 
 @cache
-def output_work(m: int) -> Work:
+def output_work(m: int, taps: int) -> Work:
     """The work of `transform_output` with a bias."""
     count = _Count()
-    transform_output(m, [None] * (m + 2), 0, count)
+    transform_output(m, taps, [None] * (m + taps - 1), 0, count)
     return Work(count.operations, tuple(sorted(count.coefficients)))
 
 
