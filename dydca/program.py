@@ -248,7 +248,7 @@ class Input:
         else:
             drawn = torch.randn(tuple(shape), generator=generator, dtype=torch.float64)
             drawn = (drawn if self.dtype.is_floating_point else 4 * drawn).clamp(low, high)
-        return drawn.to(self.dtype).clamp(low, high)
+        return drawn.to(self.dtype).clamp(low, high).to(self.dtype)  # whole numbers clamped by infinity become floats
 
 
 def bind_sizes(inputs: Sequence[Input], patch: Patch) -> dict[sympy.Symbol, int]:

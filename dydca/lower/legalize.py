@@ -20,6 +20,7 @@ from torch.fx import Node
 from dydca.analysis.facts import Facts
 from dydca.errors import LoweringError
 from dydca.lower.calls import Call, Value, Weight
+from dydca.lower.indices import with_safe_indices
 from dydca.lower.kernels.copy import Copy
 from dydca.lower.kernels.nest import LegalizedNest
 from dydca.lower.targets import Target
@@ -119,7 +120,12 @@ def _alone(graph: Graph, facts: Facts, node: Node, inputs: tuple[Node, ...]) -> 
     for number, operand in enumerate(constants):
         root.register_buffer(f"constant{number}", graph.constants[str(operand.target)])
         copies[operand] = alone.get_attr(f"constant{number}")
-    alone.output(_without_alpha(alone, alone.node_copy(node, copies.__getitem__)))
+    copy = alone.node_copy(node, copies.__getitem__)
+    if copies:
+        first = node.all_input_nodes[0]
+        types = {copied: facts[operand].dtype or torch.float32 for operand, copied in copies.items()}
+        with_safe_indices(alone, copy, facts.shape(first), types)
+    alone.output(_without_alpha(alone, copy))
     examples = tuple(torch.zeros(facts.shape(operand), dtype=facts[operand].dtype) for operand in inputs)
     operands = fx.node.map_arg((node.args, node.kwargs), lambda operand: copies[operand].name)
     text = f"{node.target} {operands} {[(example.shape, example.dtype) for example in examples]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -13,9 +14,11 @@ from dydca.analysis.facts import Facts
 from dydca.lower.kernels.channel_norm import ChannelNorm
 from dydca.lower.kernels.layer import Layer
 from dydca.lower.kernels.move import Move
+from dydca.lower.kernels.plane_sum import PlaneSum
 from dydca.lower.kernels.rows import RowKernel
+from dydca.lower.places import FEW_CHANNELS
 from dydca.lower.steps import Line, as_picture
-from dydca.program import Graph, arguments
+from dydca.program import Graph, arguments, op_name
 
 aten = torch.ops.aten
 
@@ -64,6 +67,42 @@ def _unshuffle(_graph: Graph, _facts: Facts, node: Node) -> Recipe:
     return Recipe((node,), node.all_input_nodes[0], partial(Move, unshuffle=factor), planes=True)
 
 
+def _plane_sum(_graph: Graph, facts: Facts, node: Node) -> Recipe | None:
+    """Sum, mean, variance or deviation over whole planes, the axes kept."""
+    source = node.all_input_nodes[0]
+    nodes = _over_planes(node, facts.shape(source))
+    channels, pixels = facts.shape(source)[1:2], prod(facts.shape(source)[2:])
+    if nodes is None or facts[source].dtype != torch.float32 or channels <= (FEW_CHANNELS,) or not pixels:
+        return None
+    name, named = op_name(node), arguments(node)
+    centred = name in ("var", "std")
+    correction = named.get("correction", named.get("unbiased"))
+    divisor = max(pixels - (1 if correction is None else correction), 0) if centred else pixels
+    lines = (Line("square_root"),) if name == "std" else ()
+    make = partial(PlaneSum, divisor=float(1 if name == "sum" else divisor), centred=centred)
+    return Recipe(nodes, source, make, lines)
+
+
+def _over_planes(node: Node, shape: tuple[int, ...]) -> tuple[Node, ...] | None:
+    """The node, and the sum along H behind it if it is one along W; None if they do not cover whole planes."""
+    if len(shape) != 4:
+        return None
+    if node.target == aten.adaptive_avg_pool2d.default:
+        return (node,) if arguments(node)["output_size"] == [1, 1] else None
+    axes = _kept_axes(node)
+    if axes == {2, 3}:
+        return (node,)
+    second = _only_reader(node, aten.sum.dim_IntList) if axes == {3} and op_name(node) == "sum" else None
+    return None if second is None or _kept_axes(second) != {2} else (node, second)
+
+
+def _kept_axes(node: Node) -> set[int]:
+    """Of the four axes those that are reduced to size 1; none if they are dropped, or all without being named."""
+    named = arguments(node)
+    plain = named["keepdim"] and named.get("dtype") is None
+    return {axis % 4 for axis in named["dim"] or ()} if plain else set()
+
+
 def _only_reader(node: Node, target: Any) -> Node | None:
     """What alone reads the node, if it is that operator."""
     readers = list(node.users)
@@ -73,4 +112,6 @@ def _only_reader(node: Node, target: Any) -> Node | None:
 _FINDERS: dict[Any, Callable[[Graph, Facts, Node], Recipe | None]] = {
     aten.permute.default: _channel_norm,
     aten.pixel_unshuffle.default: _unshuffle,
+    **dict.fromkeys((aten.adaptive_avg_pool2d.default, aten.mean.dim, aten.sum.dim_IntList), _plane_sum),
+    **dict.fromkeys((aten.var.correction, aten.var.dim, aten.std.correction, aten.std.dim), _plane_sum),
 }

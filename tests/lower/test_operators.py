@@ -201,6 +201,26 @@ CASES: dict[str, tuple[Callable[[Any, Tensor], Any], list[nn.Module], tuple[int,
         [conv(3, 16), conv(16, 16, 1, padding=0)],
         (1, 3, 10, 12),
     ),
+    "contrast attention": (
+        lambda m, x: (lambda y: y * torch.sigmoid(m[1](y.std((2, 3), True, keepdim=True) + y.mean((2, 3), True))))(
+            m[0](x)
+        ),
+        [conv(3, 20), conv(20, 20, 1, padding=0)],
+        (2, 3, 10, 13),
+    ),
+    "sums along one axis": (
+        lambda m, x: (lambda y: F.relu(y.sum(3, True).sum(2, True) / 130) * 2 + y.sum(3, True))(m[0](x)),
+        [conv(3, 20)],
+        (2, 3, 10, 13),
+    ),
+    "planes of all widths": (
+        lambda m, x: tuple(
+            z.var((3, 2), correction=0, keepdim=True) - z.mean((-1, -2), True) * m[0].weight
+            for z in (x[:, :, :1, :1], x[:, 3:, 1:, 2:5], x[:, :, :, :8], x)
+        ),
+        [nn.PReLU(1)],
+        (2, 20, 7, 17),
+    ),
     "layer norm": (
         lambda m, x: m[1](m[0](x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2),
         [conv(3, 16), nn.LayerNorm(16)],
