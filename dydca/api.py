@@ -14,10 +14,10 @@ from dydca.shapes import MAX_ROUTES
 from dydca.snapshot import snapshot
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
     from torch.export import ExportedProgram
 
-    from dydca.capture.signature import PatchShapes
+    from dydca.capture.signature import Examples, PatchShapes
     from dydca.lower.select_kernels import Precision
     from dydca.passes import Pass
     from dydca.program import Range
@@ -27,7 +27,7 @@ def compile(
     model: nn.Module | ExportedProgram,
     patch_shapes: PatchShapes,
     *,
-    example_inputs: Sequence[Tensor] | None = None,
+    example_inputs: Examples | None = None,
     target: str | Sequence[str] = "host",
     cpu: str | None = None,
     threads: int | None = None,
@@ -44,7 +44,8 @@ def compile(
     Args:
         model: The network, in its training form or not; it is copied, never changed.
         patch_shapes: Each ``(N, C, H, W)``, ``(H, W)``, or ``{input name: shape}``.
-        example_inputs: One tensor per input, where element types or channels cannot be told otherwise.
+        example_inputs: One tensor per argument, nested as forward takes them, where element types or channels
+            cannot be told otherwise.
         target: ``host`` (this machine), ``x86-64-v3``, ``x86-64-v4``, ``linux-aarch64``, ``linux-aarch64-musl``,
             ``android-aarch64``, or several of them, of one platform each.
         cpu: LLVM's name of the processor, e.g. ``cortex-a78``; by default the least of the target, or this machine's.

@@ -6,16 +6,17 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from dydca.arguments import call
 from dydca.capture.capture import capture
 from dydca.capture.network import own_copy
-from dydca.checking import check, check_emulated, find_emulator
+from dydca.checking import Forward, check, check_emulated, find_emulator
 from dydca.errors import BuildError, LoweringError
 from dydca.lower.build import Parts, compile_kernels, link_library
 from dydca.lower.calls import Calls, TensorType
@@ -80,7 +81,7 @@ class Source:
         program: What was captured.
         analysis: What was known before the passes.
         outcome: What the passes made of it.
-        module: The user's own network, the judge of all results.
+        reference: The user's own network as a function of its tensors, the judge of all results.
         threads: The default number of threads, None if the user chose none.
         verify: Whether networks for other machines are run in an emulator if there is one.
         precision: Of the convolutions.
@@ -89,7 +90,7 @@ class Source:
     program: Program
     analysis: Analysis
     outcome: Outcome
-    module: nn.Module
+    reference: Forward
     threads: int | None
     verify: bool
     precision: Precision
@@ -126,13 +127,13 @@ class Source:
         if built.target.triple == here.triple and set(built.target.requires) <= set(here.requires):
             runs, how = built, "run on this machine"
         elif self.verify and (emulator := find_emulator(built.target)):
-            check_emulated(built.parts, emulator, self.module, self.program.inputs, built.calls)
+            check_emulated(built.parts, emulator, self.reference, self.program.inputs, built.calls)
             return f"run by {emulator[0]}"
         else:
             runs = self._link(built.calls, here)
             how = "the same plan was compiled for this machine and run here; it has not run on its own"
         with runs.network(threads=1) as network:
-            check(network, self.module, self.program.inputs, built.calls)
+            check(network, self.reference, self.program.inputs, built.calls)
         return how
 
     def _manifest(self, calls: Sequence[Calls], target: Target) -> dict[str, object]:
@@ -149,7 +150,7 @@ class Source:
             },
             "inputs": [{"name": name, "type": tensor.dtype} for name, tensor in inputs],
             "outputs": [{"name": name, "type": tensor.dtype} for name, tensor in outputs],
-            "single": program.single,
+            "structure": program.structure,
             "scale": _scale(calls),
             "threads": self.threads,
             "routes": {route.name: route.predicate for route in program.routes},
@@ -226,7 +227,8 @@ def compile_request(request: Request) -> tuple[Source, list[Build]]:
     chosen = default_passes() if request.passes is None else request.passes
     observers = [] if request.dump is None else [Dump(Path(request.dump))]
     outcome = run_passes(program, chosen, verify=request.verify or "fast", observers=observers)
-    source = Source(program, analysis, outcome, own_copy(model), request.threads, request.verify, request.precision)
+    reference = partial(call, own_copy(model), program.arguments)
+    source = Source(program, analysis, outcome, reference, request.threads, request.verify, request.precision)
     return source, [source.build(each) for each in targets]
 
 

@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from dydca.errors import LoweringError
@@ -21,11 +21,14 @@ from dydca.lower.calls import Calls, TensorType
 from dydca.lower.targets import Target
 from dydca.program import Input
 
+Forward: TypeAlias = Callable[..., Any]
+"""From one tensor per input to what forward returns."""
+
 MEAN_TOLERANCE = 1e-4
 """Largest mean difference to PyTorch that compiled code may show, as a part of the output's maximum."""
 
 
-def check(network: Callable[..., Any], module: nn.Module, declared: Sequence[Input], entries: Iterable[Calls]) -> None:
+def check(network: Forward, reference: Forward, declared: Sequence[Input], entries: Iterable[Calls]) -> None:
     """Runs every patch once on noise, within the ranges that are declared for the inputs.
 
     The mean decides, not the maximum: a comparison on the way may fall differently by rounding on single pixels.
@@ -38,8 +41,8 @@ def check(network: Callable[..., Any], module: nn.Module, declared: Sequence[Inp
         inputs = [_random(*pair, generator) for pair in zip(declared, entry.inputs, strict=True)]
         result = network(*inputs)
         with torch.no_grad():
-            expected = [leaf.detach() for leaf in tree_leaves(module(*inputs))]
-        pairs = zip(expected, result if isinstance(result, tuple) else (result,), strict=True)
+            expected = reference(*inputs)
+        pairs = zip(_tensors(expected), _tensors(result), strict=True)
         worst = max(_mean_difference(want.double().nan_to_num(), have.double().nan_to_num()) for want, have in pairs)
         if not worst <= MEAN_TOLERANCE:
             got = f"a mean difference of {worst:.1e} of the maximum in {entry.name}"
@@ -54,6 +57,10 @@ def _random(declared: Input, tensor: TensorType, generator: torch.Generator) -> 
         return torch.rand(tensor.shape, generator=generator)
     limit = 256 if tensor.dtype == "uint8" else 2
     return torch.randint(limit, tensor.shape, generator=generator, dtype=getattr(torch, tensor.dtype))
+
+
+def _tensors(results: Any) -> list[Tensor]:
+    return [leaf.detach() for leaf in tree_leaves(results) if isinstance(leaf, Tensor)]
 
 
 def _mean_difference(want: Tensor, have: Tensor) -> float:
@@ -71,7 +78,11 @@ def find_emulator(target: Target) -> tuple[str, ...] | None:
 
 
 def check_emulated(
-    parts: Parts, emulator: Sequence[str], module: nn.Module, declared: Sequence[Input], entries: Iterable[Calls]
+    parts: Parts,
+    emulator: Sequence[str],
+    reference: Forward,
+    declared: Sequence[Input],
+    entries: Iterable[Calls],
 ) -> None:
     """The same in an emulator.
 
@@ -83,7 +94,7 @@ def check_emulated(
         program = Path(folder) / "dydca-run"
         program.write_bytes(link_program(parts))
         program.chmod(0o755)
-        check(Emulated([*emulator, str(program)], Path(folder)), module, declared, entries)
+        check(Emulated([*emulator, str(program)], Path(folder)), reference, declared, entries)
 
 
 class Emulated:

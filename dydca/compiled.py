@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from torch import Tensor, nn
+from torch import nn
 
 from dydca.errors import RunError
 from dydca.runtime import Network
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # what compiles imports TVM, which takes longer than to find 
     from torch.export import ExportedProgram
 
     from dydca.building import Build, Source
-    from dydca.capture.signature import PatchShapes
+    from dydca.capture.signature import Examples, PatchShapes
     from dydca.lower.select_kernels import Precision
     from dydca.passes import Pass
     from dydca.program import Range
@@ -30,7 +30,7 @@ class Request:
 
     model: nn.Module | ExportedProgram
     patch_shapes: PatchShapes
-    example_inputs: Sequence[Tensor] | None
+    example_inputs: Examples | None
     targets: tuple[str, ...]
     cpu: str | None
     threads: int | None

@@ -50,6 +50,18 @@ CODES: dict[str, Explanation] = {
         "The network tells so many sizes of a declared range apart that its routes cannot be enumerated.",
         "Declare narrower ranges, fewer sizes that vary together, or the patches themselves.",
     ),
+    "DYD109": Explanation(
+        "forward raises an exception on a route that values choose, and compiled code cannot raise it.",
+        "Remove the assertion, or clamp the value so that it cannot be.",
+    ),
+    "DYD110": Explanation(
+        "A captured program is used with a patch for which no route was captured.",
+        "Capture the network again with this patch among patch_shapes.",
+    ),
+    "DYD111": Explanation(
+        "forward returns what a compiled network cannot return, or returns something else on another route.",
+        "Return tensors, or tuples, lists, named tuples and dictionaries with text as keys, the same on every route.",
+    ),
     "DYD201": Explanation(
         "A patch shape is not understood.",
         "Write (N, C, H, W) with positive integers, or (H, W) where the other sizes are known.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, fx
 from torch.fx import Node
 
+from dydca.arguments import Argument
 from dydca.errors import ShapeError
-from dydca.shapes import Patch, PatchRange
+from dydca.runtime.structure import Structure
+from dydca.shapes import Patch, PatchRange, patch_label
 
 _TORCH = str(Path(torch.__file__).parent)
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
@@ -53,6 +55,10 @@ class Graph:
     def constant(self, node: object) -> Tensor | None:
         """The tensor behind a ``get_attr`` node, None for any other node or value."""
         return self.constants[str(node.target)] if isinstance(node, Node) and node.op == "get_attr" else None
+
+    def output(self, nodes: Sequence[Node]) -> None:
+        """Returns `nodes` from now on."""
+        self.fx.output_node().args = (tuple(nodes),)
 
     def uses(self, node: Node) -> int:
         """How many nodes read `node`, the output included."""
@@ -97,6 +103,16 @@ class Graph:
         graph.output(outputs)
         return Graph(graph, dict(self.constants))
 
+    def returning(self, *nodes: Node) -> Graph:
+        """A copy that computes only what `nodes` need, and returns them."""
+        copies: dict[Node, Node] = {}
+        graph = fx.Graph()
+        graph.graph_copy(self.fx, copies)
+        graph.output(tuple(copies[node] for node in nodes))
+        part = Graph(graph, dict(self.constants))
+        part.sweep()
+        return part
+
     def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Executes the graph in PyTorch."""
         with torch.no_grad():
@@ -125,6 +141,16 @@ class Graph:
             return node.op, target, str(operands)
 
         return tuple(map(described, self.fx.nodes))
+
+    def numbers(self) -> dict[Node, int]:
+        """Equal numbers for nodes that compute the same from the same."""
+        known: dict[object, int] = {}
+        numbers: dict[Node, int] = {}
+        for node in self.fx.nodes:
+            operands = fx.node.map_arg((node.args, node.kwargs), lambda operand: f"%{numbers[operand]}")
+            named = node.op in ("placeholder", "get_attr")
+            numbers[node] = known.setdefault((node.op, str(node.target), named or str(operands)), len(known))
+        return numbers
 
     def text(self) -> str:
         """The graph as readable text, one node a line."""
@@ -192,18 +218,20 @@ class Decision:
     """A value that decided a route.
 
     Attributes:
-        outcome: What it was: 0 or 1 for a condition, the number of the case for a switch.
+        outcome: Its number: 0 or 1 for a condition, the number of the case for a switch.
         arity: How many outcomes there are.
         line: ``file.py:41`` of the source that asked.
+        value: What Python got.
     """
 
     outcome: int
     arity: int
-    line: str | None = None
+    line: str | None
+    value: int | bool
 
     def __str__(self) -> str:
-        asked = f"the condition at {self.line}" if self.arity == 2 else f"the index at {self.line}"
-        return f"{asked} is {bool(self.outcome) if self.arity == 2 else self.outcome}"
+        asked = "condition" if isinstance(self.value, bool) else "index"
+        return f"the {asked} at {self.line} is {self.value}"
 
 
 Range = tuple[float, float]
@@ -282,10 +310,25 @@ class Route:
     decisions: tuple[Decision, ...] = ()
 
     @property
+    def predicates(self) -> tuple[Node, ...]:
+        """The nodes whose values are the decisions."""
+        results = self.graph.outputs
+        return results[len(results) - len(self.decisions) :]
+
+    def holds(self, sizes: dict[sympy.Symbol, int]) -> bool:
+        """Whether the sizes lie in one of its regions."""
+        return any(all(guard.holds(sizes) for guard in region) for region in self.regions)
+
+    @property
     def predicate(self) -> str:
         """The user's own conditions as text, ``always`` if there are none."""
-        sizes = dict.fromkeys(str(guard.condition) for guard in self.regions[0] if guard.line)
-        return " and ".join([*sizes, *map(str, self.decisions)]) or "always"
+        return predicate(self.regions[0], self.decisions)
+
+
+def predicate(region: Iterable[Guard], decisions: Iterable[Decision]) -> str:
+    """The user's own conditions as text, ``always`` if there are none."""
+    sizes = dict.fromkeys(str(guard.condition) for guard in region if guard.line)
+    return " and ".join([*sizes, *map(str, decisions)]) or "always"
 
 
 @dataclass
@@ -293,17 +336,19 @@ class Program:
     """A network as dydca sees it.
 
     Attributes:
-        inputs: In the order of forward's tensor arguments.
+        inputs: The tensors it takes, in the order of forward's arguments.
+        arguments: How forward is called with them.
         outputs: Names of the results, in order.
-        single: Whether forward returns one bare tensor rather than a tuple.
+        structure: How forward puts them together, e.g. 0 for one bare tensor.
         routes: All routes that declared patches and ranges take.
         uncovered: Regions that the network distinguishes and nothing declared enters, as text with source lines.
         ranges: Declared ranges of patches; every patch in them takes one of the routes.
     """
 
     inputs: tuple[Input, ...]
+    arguments: tuple[Argument, ...]
     outputs: tuple[str, ...]
-    single: bool
+    structure: Structure
     routes: list[Route]
     uncovered: tuple[str, ...] = ()
     ranges: tuple[PatchRange, ...] = ()
@@ -328,6 +373,43 @@ class Program:
             replace(tensor, range=_ordered(tensor.name, named[tensor.name])) if tensor.name in named else tensor
             for tensor in self.inputs
         )
+
+    def route(self, *inputs: Tensor) -> Route:
+        """The route that the inputs take.
+
+        Raises:
+            ShapeError: DYD110, none was captured for their sizes.
+        """
+        patch = tuple(tuple(tensor.shape) for tensor in inputs)
+        routes, depth = self.accepting(patch), 0
+        while len(routes) > 1 or depth < len(routes[0].decisions):
+            (value,) = routes[0].graph.returning(routes[0].predicates[depth]).run(*inputs)
+            routes = [route for route in routes if route.decisions[depth].outcome == int(value)]
+            depth += 1
+        return routes[0]
+
+    def accepting(self, patch: Patch) -> list[Route]:
+        """The routes that values choose from on a patch.
+
+        Raises:
+            ShapeError: DYD110, there are none.
+        """
+        ranks = tuple(len(tensor.dims) for tensor in self.inputs)
+        fits = tuple(map(len, patch)) == ranks
+        routes = [route for route in self.routes if route.holds(self.sizes(patch))] if fits else []
+        if not routes:
+            got, want = patch_label(patch), " or ".join(route.predicate for route in self.routes)
+            raise ShapeError("DYD110", "the program has no route for this patch", got=got, want=want)
+        return routes
+
+    def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Executes the route that the inputs take, in PyTorch.
+
+        Raises:
+            ShapeError: DYD110, none was captured for their sizes.
+        """
+        graph = self.route(*inputs).graph
+        return graph.returning(*graph.outputs[: len(self.outputs)]).run(*inputs)
 
     @property
     def patches(self) -> list[tuple[Route, Patch]]:

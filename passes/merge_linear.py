@@ -11,7 +11,7 @@ from dydca.passes.base import Miss, Pass
 from dydca.passes.linear.affine import NotAffine
 from dydca.passes.linear.convolution import Convolution
 from dydca.passes.linear.regions import LinearRegions, Region
-from dydca.program import Graph
+from dydca.program import Graph, arguments, op_name
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class _Merge:
     @property
     def rank(self) -> tuple[int, int]:
         """Multiply-adds and operators saved."""
-        return self.saved, len(self.region.dying) - self.convolution.nodes
+        return self.saved, sum(map(_operators, self.region.dying)) - self.convolution.nodes
 
     @property
     def pays(self) -> bool:
@@ -118,6 +118,12 @@ class _Plan:
         if merge.pays:
             return merge
         return _too_dear(merge, cost) if several else None
+
+
+def _operators(node: Node) -> int:
+    """A convolution that adds as much as its kernel needs is a pad and a convolution."""
+    same = node.op == "call_function" and op_name(node) == "conv2d" and arguments(node)["padding"] == "same"
+    return 2 if same else 1
 
 
 def _too_dear(merge: _Merge, cost: int) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from dydca.errors import FileError, RunError, UnknownPatchError
 from dydca.runtime.library import MAX_RANK, TYPES, Library, Shape, Spec
+from dydca.runtime.structure import Structure, is_structure
 
 Shapes = tuple[Shape, ...]
 
@@ -28,11 +29,13 @@ class Declaration:
         inputs: Element types, by input; a value of `library.TYPES`.
         outputs: Element types, by output.
         patches: In the order of the manifest.
+        structure: How the outputs are put together.
     """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     patches: tuple[DeclaredPatch, ...]
+    structure: Structure
 
     def check(self, library: Library) -> None:
         """Compares with what the library says of itself.
@@ -75,7 +78,7 @@ class Declaration:
 
 
 def read_declaration(manifest: Mapping[str, object]) -> Declaration:
-    """Reads ``inputs``, ``outputs`` and ``patches`` of a manifest.
+    """Reads ``inputs``, ``outputs``, ``patches`` and ``structure`` of a manifest.
 
     Raises:
         FileError: DYD702, the manifest does not have the form `Network` describes.
@@ -84,7 +87,12 @@ def read_declaration(manifest: Mapping[str, object]) -> Declaration:
     patches = manifest.get("patches")
     if not isinstance(patches, list) or not patches:
         raise FileError("DYD702", "the manifest declares no patches", got=patches)
-    return Declaration(inputs, outputs, tuple(_patch(patch, len(inputs), len(outputs)) for patch in patches))
+    bare: Structure = 0 if len(outputs) == 1 else {"tuple": list(range(len(outputs)))}
+    structure = manifest.get("structure", bare)
+    if not is_structure(structure, len(outputs)):
+        raise FileError("DYD702", "the structure of the outputs is malformed", got=structure)
+    found = tuple(_patch(patch, len(inputs), len(outputs)) for patch in patches)
+    return Declaration(inputs, outputs, found, structure)
 
 
 def _types(manifest: Mapping[str, object], side: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from dydca.errors import FileError, RunError
 from dydca.runtime import artifact
@@ -18,6 +18,7 @@ from dydca.runtime.declared import read_declaration
 from dydca.runtime.library import MAX_THREADS, Library, Shape, Spec, load_library
 from dydca.runtime.machine import runnable_triple
 from dydca.runtime.package import Package
+from dydca.runtime.structure import leaves, rebuild
 from dydca.runtime.tensors import Kind, kind_of
 
 T = TypeVar("T")
@@ -79,21 +80,23 @@ class Network(Package):
         """How many threads share a patch or the patches of `run_many`."""
         return self._threads
 
-    def __call__(self, *inputs: T) -> T | tuple[T, ...]:
+    def __call__(self, *inputs: T) -> Any:
         """Run one patch.
 
         Args:
-            inputs: One torch tensor or numpy array per input, of the network's element type and a declared shape. One
-                that is not contiguous or not aligned is copied. None is changed, none keeps a gradient. Values are
-                taken as finite.
+            inputs: One torch tensor or numpy array per input, nested or not, of the network's element type and a
+                declared shape. One that is not contiguous or not aligned is copied. None is changed, none keeps a
+                gradient. Values are taken as finite.
 
         Returns:
-            The output, of the same library as the first input; a tuple if forward returns one.
+            What forward returns, with tensors of the same library as the first input.
 
         Raises:
             RunError: DYD602 another element type, DYD603 another rank, DYD604 no array or wrong number, DYD606 closed.
             UnknownPatchError: DYD601, the shape is not declared; the message lists those that are.
         """
+        if len(inputs) != len(self._declared.inputs):
+            inputs = tuple(leaves(inputs))
         call, kinds = self._lease(inputs)
         try:
             outputs: list[T] = call.fill(kinds, inputs)
@@ -103,11 +106,11 @@ class Network(Package):
         finally:
             call.release()
 
-    def _result(self, outputs: list[T]) -> T | tuple[T, ...]:
-        """What the network's own forward would return: a bare tensor, or a tuple, be it of one."""
-        return outputs[0] if len(outputs) == 1 and self._manifest.get("single", True) else tuple(outputs)
+    def _result(self, outputs: Sequence[object]) -> Any:
+        """What the network's own forward would return."""
+        return rebuild(self._declared.structure, outputs)
 
-    def run_many(self, patches: Sequence[T | tuple[T, ...]]) -> list[T | tuple[T, ...]]:
+    def run_many(self, patches: Sequence[T | tuple[T, ...]]) -> list[Any]:
         """Run many patches, one to a thread, the longest first.
 
         Args:
@@ -123,7 +126,7 @@ class Network(Package):
         outputs: list[list[T]] = []
         try:
             for patch in patches:
-                inputs = patch if isinstance(patch, tuple) else (patch,)
+                inputs = tuple(leaves(patch))
                 call, kinds = self._lease(inputs)
                 calls.append(call)
                 outputs.append(call.fill(kinds, inputs))

@@ -150,7 +150,7 @@ def test_non_contiguous_and_misaligned_inputs_are_copied(network: Network) -> No
 def test_bad_declarations_are_refused(model: DynamicWDSR) -> None:
     for patches in ([], [(1, 3, -4, 8)], [(1, 3, 8)], ["108x96"]):
         with pytest.raises(dydca.DydcaError, match=r"DYD201|DYD101|DYD202"):
-            dydca.capture(model, patches)  # type: ignore[arg-type]  # that is the point
+            dydca.capture(model, patches)
 
 
 def test_short_patches_take_the_channels_from_the_model(model: DynamicWDSR) -> None:

@@ -13,10 +13,12 @@ import sympy
 from torch import nn
 
 from dydca.capture.cover import uncovered_patch
-from dydca.capture.export import Export, export_route
+from dydca.capture.export import Export, Question, export_route
 from dydca.capture.refused import refused
+from dydca.capture.signature import Signature
+from dydca.capture.values import of_network
 from dydca.errors import CaptureError
-from dydca.program import Decision, Guard, Input, Route, bind_sizes
+from dydca.program import Guard, Route, bind_sizes, predicate
 from dydca.shapes import Declared, Patch, PatchRange
 
 
@@ -36,12 +38,13 @@ class Exploration:
 
     Args:
         module: The network.
-        inputs: What it takes.
+        signature: What it takes.
         limit: How many routes one patch may have, and how many regions one range of sizes may be divided into.
     """
 
-    def __init__(self, module: nn.Module, inputs: Sequence[Input], limit: int) -> None:
-        self.module, self.inputs, self.limit = module, inputs, limit
+    def __init__(self, module: nn.Module, signature: Signature, limit: int) -> None:
+        self.module, self.signature, self.limit = module, signature, limit
+        self._stored = of_network(module)
         self._trees: list[_Tree] = []
 
     @property
@@ -66,7 +69,7 @@ class Exploration:
             CaptureError: DYD101, DYD103, DYD104, DYD105, DYD108.
         """
         before = len(self._trees)
-        while patch := uncovered_patch(span, self.inputs, [tree.region for tree in self._trees]):
+        while patch := uncovered_patch(span, self.signature.inputs, [tree.region for tree in self._trees]):
             if len(self._trees) - before == self.limit:
                 self._refuse([*self.exports])
             self._explore(patch)
@@ -77,14 +80,18 @@ class Exploration:
         script: tuple[int, ...] | None = ()
         while script is not None:
             try:
-                exports.append(export_route(self.module, self.inputs, patch, script))
+                export, questions = self._export(patch, script)
             except CaptureError as error:
-                raise refused(self.module, self.inputs, self.routes(), patch, error) from error
+                raise refused(self.module, self.signature, self.routes(), patch, error, self._export) from error
+            exports += [export] if export else []
             if len(exports) > self.limit:
                 self._refuse(exports)
-            script = _next_script(exports[-1].decisions)
+            script = _next_script(questions)
         self._trees.append(tree := _Tree(exports, []))
         return tree
+
+    def _export(self, patch: Patch, script: Sequence[int] = ()) -> tuple[Export | None, list[Question]]:
+        return export_route(self.module, self.signature, patch, script, limit=self.limit, stored=self._stored)
 
     def _refuse(self, exports: Sequence[Export]) -> NoReturn:
         decided = [step.line for export in exports for step in export.decisions]
@@ -94,7 +101,13 @@ class Exploration:
         raise CaptureError("DYD105", "too many routes", where=lines[0], got=got, want=want)
 
     def routes(self) -> list[Route]:
-        """The routes; regions that lead to the same graph, as PyTorch sets sizes of 1 apart, are one route."""
+        """The routes; regions that lead to the same graph, as PyTorch sets sizes of 1 apart, are one route.
+
+        Raises:
+            CaptureError: DYD111, they differ in more than the shapes of what they return.
+        """
+        for export in self.exports:
+            _require_alike(self.exports[0], export)
         routes: dict[object, Route] = {}
         for export, patches in [(export, tree.patches) for tree in self._trees for export in tree.exports]:
             key = export.graph.key(), export.decisions
@@ -119,15 +132,22 @@ class Exploration:
 
     def _enters(self, declared: Declared, region: Sequence[sympy.Basic]) -> bool:
         outside = [[sympy.Not(condition)] for condition in region]
-        bound = [bind_sizes(self.inputs, patch) for patch in declared.patches]
+        bound = [bind_sizes(self.signature.inputs, patch) for patch in declared.patches]
         return any(all(Guard(condition).holds(sizes) for condition in region) for sizes in bound) or any(
-            uncovered_patch(span, self.inputs, outside) is not None for span in declared.ranges
+            uncovered_patch(span, self.signature.inputs, outside) is not None for span in declared.ranges
         )
 
 
-def _next_script(decisions: Sequence[Decision]) -> tuple[int, ...] | None:
+def _require_alike(first: Export, last: Export) -> None:
+    """Routes may differ in the shapes they return, not in what they return."""
+    if first.structure != last.structure:
+        told = (f"{each.structure} if {predicate(each.guards, each.decisions)}" for each in (first, last))
+        raise CaptureError("DYD111", "routes differ in what they return", got=", ".join(told))
+
+
+def _next_script(questions: Sequence[Question]) -> tuple[int, ...] | None:
     """The script that differs from this path at its last question with an answer left; None when all are done."""
-    for depth in range(len(decisions) - 1, -1, -1):
-        if decisions[depth].outcome + 1 < decisions[depth].arity:
-            return (*(decision.outcome for decision in decisions[:depth]), decisions[depth].outcome + 1)
+    for depth in range(len(questions) - 1, -1, -1):
+        if questions[depth].outcome + 1 < questions[depth].arity:
+            return (*(question.outcome for question in questions[:depth]), questions[depth].outcome + 1)
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import pickle
 import pkgutil
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -131,7 +132,10 @@ def _known() -> dict[str, Any]:
     for module in pkgutil.iter_modules(dydca.models.__path__, "dydca.models."):
         importlib.import_module(module.name)
     classes = [
-        kind for kind in _subclasses(nn.Module) if kind.__module__.startswith(("torch.nn.modules.", "dydca.models."))
+        kind
+        for kind in _subclasses(nn.Module)
+        if kind.__module__.startswith(("torch.nn.modules.", "dydca.models."))
+        and getattr(sys.modules[kind.__module__], kind.__qualname__, None) is kind  # tracing makes others so called
     ]
     hooks = [getattr(importlib.import_module(module), name) for module, name in _HOOKS]
     functions = [getattr(functional, name) for name in _ACTIVATIONS.split()]

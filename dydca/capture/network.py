@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import fx, nn
 from torch.export import ExportedProgram
 
-from dydca.capture.decisions import choose_arm
+from dydca.capture.interception import choose_arm
+from dydca.capture.values import named_tensors
 from dydca.errors import CaptureError
 from dydca.snapshot import snapshot
 
@@ -24,7 +27,16 @@ def own_copy(model: object) -> nn.Module:
         raise CaptureError("DYD102", "a TorchScript module has no capturable source", got=type(model).__name__, fix=fix)
     if not isinstance(model, nn.Module):
         raise CaptureError("DYD102", "this is no network", got=type(model).__name__, want="an nn.Module")
-    return _asking(snapshot(model).eval())
+    network = model.module if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel) else model
+    return _asking(snapshot(network).eval())
+
+
+def fresh_copy(module: nn.Module) -> nn.Module:
+    """A network with the same tensors that remembers nothing of earlier calls.
+
+    A mask that is made at the first call and kept would otherwise lead the next patch on a path of its own.
+    """
+    return copy.deepcopy(module, {id(tensor): tensor for _, tensor in named_tensors(module)})
 
 
 def _asking(module: nn.Module) -> nn.Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -11,27 +11,35 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dydca.analysis.nearest import broken, refusal
-from dydca.capture.export import export_route
+from dydca.capture.export import Export
+from dydca.capture.signature import Signature
 from dydca.errors import CaptureError, DydcaError
-from dydca.program import Input, Program, Route
+from dydca.program import Program, Route
 from dydca.shapes import Patch
 
 
 def refused(
-    module: nn.Module, inputs: Sequence[Input], routes: Sequence[Route], patch: Patch, error: CaptureError
+    module: nn.Module,
+    signature: Signature,
+    routes: Sequence[Route],
+    patch: Patch,
+    error: CaptureError,
+    export: Callable[[Patch], tuple[Export | None, object]],
 ) -> DydcaError:
     """`error`, or a better one if the routes known, or one of a patch nearby, need what `patch` has not.
 
     Args:
         module: The network.
-        inputs: What it takes.
+        signature: What it takes.
         routes: Those found so far; if there are none, a patch of a size near by is tried.
         patch: Whose export failed.
         error: How it failed.
+        export: Of another patch.
     """
     if error.code != "DYD101":
         return error
-    program = Program(tuple(inputs), (), True, list(routes) or _route_nearby(module, inputs, patch))
+    known = list(routes) or _route_nearby(module, signature, patch, export)
+    program = Program(signature.inputs, signature.arguments, (), {"tuple": []}, known)
     constraint = broken(program, patch) if program.routes else None
     if constraint is None or not _failed_at(error, constraint.line):
         return error
@@ -45,14 +53,16 @@ def _failed_at(error: CaptureError, line: str | None) -> bool:
     return line is None or line in {f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames}
 
 
-def _route_nearby(module: nn.Module, inputs: Sequence[Input], patch: Patch) -> list[Route]:
+def _route_nearby(
+    module: nn.Module, signature: Signature, patch: Patch, export: Callable[[Patch], tuple[Export | None, object]]
+) -> list[Route]:
     for near in _patches_nearby(patch):
-        if _runs(module, inputs, near):
+        if _runs(module, signature, near):
             try:
-                export = export_route(module, inputs, near, ())
+                found, _ = export(near)
             except CaptureError:
                 continue
-            return [Route("route0", ((),), export.graph, near, decisions=export.decisions)]
+            return [Route("route0", ((),), found.graph, near, decisions=found.decisions)] if found else []
     return []
 
 
@@ -65,11 +75,12 @@ def _patches_nearby(patch: Patch) -> Iterator[Patch]:
     yield tuple((*shape[:-2], *(4 * size for size in shape[-2:])) for shape in patch)
 
 
-def _runs(module: nn.Module, inputs: Sequence[Input], patch: Patch) -> bool:
+def _runs(module: nn.Module, signature: Signature, patch: Patch) -> bool:
     """Whether the network accepts the sizes; no element is computed."""
     try:
         with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
-            module(*(torch.empty(shape, dtype=spec.dtype) for spec, shape in zip(inputs, patch, strict=True)))
+            pairs = zip(signature.inputs, patch, strict=True)
+            signature.call(module, [torch.empty(shape, dtype=own.dtype) for own, shape in pairs])
     except Exception:  # any refusal of the user's network, of whatever type, and any value it asks for
         return False
     return True

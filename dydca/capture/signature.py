@@ -1,74 +1,163 @@
-"""The tensors a network takes: their names, element types and ranks."""
+"""What a network takes: the tensors among the arguments of forward, their element types and ranks."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import sympy
 import torch
 from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from dydca.arguments import Argument, call
+from dydca.capture.network import fresh_copy
 from dydca.errors import ShapeError
 from dydca.program import Input
-from dydca.shapes import AnyShape, Declared, Dim, dim_names, parse_patches, parse_size
+from dydca.runtime.structure import Structure
+from dydca.shapes import Declared, Dim, dim_names, parse_patches, parse_size
 
-PatchShapes = Sequence[AnyShape | Mapping[str, AnyShape]]
+PatchShapes = Sequence[Any]
+"""Each entry a shape, or a mapping from the name of an argument to its shape, or to a nest of shapes."""
+
+Examples = Sequence[Any] | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The tensors in the order of the arguments, and how forward is called with them."""
+
+    arguments: tuple[Argument, ...]
+    inputs: tuple[Input, ...]
+
+    def call(self, network: nn.Module, tensors: Sequence[Tensor]) -> Any:
+        """Calls a network with one tensor per input."""
+        return call(network, self.arguments, *tensors)
 
 
 def read_signature(
-    module: nn.Module, patch_shapes: PatchShapes, example_inputs: Sequence[Tensor] | None
-) -> tuple[tuple[Input, ...], Declared]:
-    """The inputs of forward that the patches or the examples name, and the patches.
+    module: nn.Module, patch_shapes: PatchShapes, example_inputs: Examples | None
+) -> tuple[Signature, Declared]:
+    """The tensors that patches or examples give to forward, and the patches.
 
     Raises:
         ShapeError: DYD106, DYD201.
     """
-    names = _input_names(module, patch_shapes, example_inputs)
-    known = {name: _known_sizes(module, patch_shapes, example_inputs, axis) for axis, name in enumerate(names)}
-    declared = parse_patches(patch_shapes, known)
-    ranks = list(map(len, [*declared.patches, *(span.shapes for span in declared.ranges)][0]))
-    dtypes = [tensor.dtype for tensor in example_inputs or ()] or [torch.float32] * len(names)
+    names, by_name = _argument_names(module, patch_shapes, example_inputs)
+    examples = _by_name(names, example_inputs)
+    shown = examples or next((dict(entry) for entry in patch_shapes if isinstance(entry, Mapping)), {})
+    leaves: dict[str, Any] = {}
+    structures = {
+        name: _flatten(name, shown.get(name), leaves, _is_tensor if examples else _is_shape) for name in names
+    }
+    specimens = [leaf if isinstance(leaf, Tensor) else None for leaf in leaves.values()]
+    known = dict(zip(leaves, _known_sizes(module, patch_shapes, specimens), strict=True))
+    declared = parse_patches([_flat_entry(entry) for entry in patch_shapes], known)
+    ranks = map(len, [*declared.patches, *(span.shapes for span in declared.ranges)][0])
+    dtypes = _dtypes(module, specimens)
     inputs = []
-    for name, dtype, rank in zip(names, dtypes, ranks, strict=True):
-        axes = dim_names(rank, f"_{name}" if len(names) > 1 else "")
+    for name, dtype, rank in zip(leaves, dtypes, ranks, strict=True):
+        axes = dim_names(rank, f"_{name}" if len(leaves) > 1 else "")
         inputs.append(Input(name, dtype, tuple(sympy.Symbol(axis, integer=True, positive=True) for axis in axes)))
-    return tuple(inputs), declared
+    arguments = tuple(Argument(name, structure, name in by_name) for name, structure in structures.items())
+    return Signature(arguments, tuple(inputs)), declared
 
 
-def _input_names(
-    module: nn.Module, patch_shapes: PatchShapes, example_inputs: Sequence[Tensor] | None
-) -> tuple[str, ...]:
-    """The tensor arguments of forward: those the patches name, else as many as there are examples, else one."""
-    parameters = [
-        parameter.name
-        for parameter in inspect.signature(module.forward).parameters.values()
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    ] or ["x"]
-    named = next((entry for entry in patch_shapes if isinstance(entry, Mapping)), None)
-    if named is not None and not set(named) <= set(parameters):
-        raise ShapeError("DYD201", "the patch names an input that forward has not", got=sorted(named), want=parameters)
+def _argument_names(
+    module: nn.Module, patch_shapes: PatchShapes, examples: Examples | None
+) -> tuple[list[str], set[str]]:
+    """The arguments that are given, in forward's order: those the patches or examples name, else all it must have.
+
+    Also those of them that have to be given by name: any behind one that is left out.
+    """
+    parameters = [p for p in inspect.signature(module.forward).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    every = [parameter.name for parameter in parameters] or ["x"]
+    positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY] or ["x"]
+    required = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
+    named = next((entry for entry in (*patch_shapes, examples) if isinstance(entry, Mapping)), None)
+    if named is not None and not set(named) <= set(every):
+        raise ShapeError("DYD201", "the patch names an input that forward has not", got=sorted(named), want=every)
     if named is not None:
-        return tuple(name for name in parameters if name in named)
-    return tuple(parameters[: len(example_inputs)] if example_inputs else parameters[:1])
+        names = [name for name in every if name in named]
+    else:
+        names = positional[: len(examples)] if examples else required or every[:1]
+    first_gap = next((place for place, name in enumerate(positional) if name not in names), len(positional))
+    return names, set(names) - set(positional[:first_gap])
+
+
+def _by_name(names: Sequence[str], examples: Examples | None) -> dict[str, Any]:
+    if not examples:
+        return {}
+    return dict(examples) if isinstance(examples, Mapping) else dict(zip(names, examples, strict=False))
+
+
+def _flatten(name: str, value: Any, leaves: dict[str, Any], is_leaf: Callable[[Any], bool]) -> Structure:
+    """The structure of an argument; puts its leaves among the others, named after the way to them."""
+    if value is None or is_leaf(value):
+        leaves[name] = value
+        return len(leaves) - 1
+    if isinstance(value, Mapping):
+        return {"dict": {key: _flatten(f"{name}_{key}", part, leaves, is_leaf) for key, part in value.items()}}
+    if not isinstance(value, Sequence):
+        raise ShapeError("DYD201", f"{name} is neither a tensor nor a nest of tensors", got=type(value).__name__)
+    parts = [_flatten(f"{name}_{place}", part, leaves, is_leaf) for place, part in enumerate(value)]
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return {"named": type(value).__name__, "fields": dict(zip(value._fields, parts, strict=True))}
+    return {"tuple" if isinstance(value, tuple) else "list": parts}
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
+def _is_shape(value: Any) -> bool:
+    """Sizes, rather than shapes; what is neither is refused with the patches."""
+    if isinstance(value, str) or not isinstance(value, Mapping | Sequence):
+        return True
+    return not isinstance(value, Mapping) and not any(isinstance(part, Mapping | Sequence) for part in value)
+
+
+def _flat_entry(entry: Any) -> Any:
+    if not isinstance(entry, Mapping):
+        return entry
+    leaves: dict[str, Any] = {}
+    for name, value in entry.items():
+        _flatten(name, value, leaves, _is_shape)
+    return leaves
+
+
+def _dtypes(module: nn.Module, specimens: Sequence[Tensor | None]) -> list[torch.dtype]:
+    stated = [value.dtype for value in _stated(module)]
+    stated = stated if len(stated) == len(specimens) else [torch.float32] * len(specimens)
+    return [own if shown is None else shown.dtype for shown, own in zip(specimens, stated, strict=True)]
 
 
 def _known_sizes(
-    module: nn.Module, patch_shapes: PatchShapes, example_inputs: Sequence[Tensor] | None, axis: int
-) -> Sequence[int]:
-    """Rank and channels of an input as far as they can be told; -1 for a size that is free, () for nothing."""
-    if example_inputs:
-        shape = example_inputs[axis].shape
-        return (*shape[:2], -1, -1) if len(shape) == 4 else (-1,) * len(shape)
-    if isinstance(module, fx.GraphModule) and isinstance(value := _placeholders(module)[axis].meta.get("val"), Tensor):
-        return tuple(size if isinstance(size, int) else -1 for size in value.shape)
+    module: nn.Module, patch_shapes: PatchShapes, specimens: Sequence[Tensor | None]
+) -> list[Sequence[int]]:
+    """Rank and channels of each input as far as they can be told; -1 for a size that is free, () for nothing."""
+    stated = _stated(module)
+    if len(stated) == len(specimens) and None in specimens:
+        return [tuple(size if isinstance(size, int) else -1 for size in value.shape) for value in stated]
     short = [entry for entry in patch_shapes if not isinstance(entry, Mapping) and len(entry) == 2]
-    return (1, _channels(module, [parse_size(size) for size in short[0]]), -1, -1) if short else ()
+    if len(specimens) == 1 and specimens[0] is None and short:
+        return [(1, _channels(module, [parse_size(size) for size in short[0]]), -1, -1)]
+    return [() if shown is None else _of_example(shown) for shown in specimens]
 
 
-def _placeholders(module: fx.GraphModule) -> list[fx.Node]:
-    return list(module.graph.find_nodes(op="placeholder"))
+def _of_example(tensor: Tensor) -> Sequence[int]:
+    return (*tensor.shape[:2], -1, -1) if tensor.dim() == 4 else (-1,) * tensor.dim()
+
+
+def _stated(module: nn.Module) -> list[Tensor]:
+    """The inputs that a graph says it takes."""
+    if not isinstance(module, fx.GraphModule):
+        return []
+    values = [node.meta.get("val") for node in module.graph.find_nodes(op="placeholder")]
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    return tensors if len(tensors) == len(values) else []
 
 
 def _channels(module: nn.Module, size: Sequence[int | Dim]) -> int:
@@ -83,7 +172,7 @@ def _channels(module: nn.Module, size: Sequence[int | Dim]) -> int:
 def _runs(module: nn.Module, shape: Sequence[int]) -> bool:
     try:
         with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
-            module(torch.empty(*shape))
+            fresh_copy(module)(torch.empty(*shape))
     except Exception:  # any refusal of the user's network, of whatever type, means: not this number of channels
         return False
     return True

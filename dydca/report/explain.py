@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 from torch.export import ExportedProgram
@@ -13,7 +13,7 @@ from dydca.analysis.cost import macs, memory, size_bytes
 from dydca.analysis.nearest import require_accepted
 from dydca.analysis.notation import factored, size_text
 from dydca.capture.capture import capture
-from dydca.capture.signature import PatchShapes
+from dydca.capture.signature import Examples, PatchShapes
 from dydca.program import Decision, Graph, Guard, Program, Range, Route, op_name, source_line, where
 from dydca.report.analysis import Analysis, InputReport, NeedReport, PatchReport, RouteReport, Sizes, TensorReport
 from dydca.shapes import MAX_ROUTES, Patch, patch_label
@@ -22,7 +22,7 @@ from dydca.shapes import MAX_ROUTES, Patch, patch_label
 def explain(
     model: nn.Module | ExportedProgram,
     patch_shapes: PatchShapes,
-    example_inputs: Sequence[Tensor] | None = None,
+    example_inputs: Examples | None = None,
     *,
     input_range: Range | Mapping[str, Range] | None = None,
     max_routes: int = MAX_ROUTES,
@@ -32,7 +32,8 @@ def explain(
     Args:
         model: The network; it is copied, never changed.
         patch_shapes: Each ``(N, C, H, W)``, ``(H, W)``, or ``{input name: shape}``; a size may be a `dydca.Dim`.
-        example_inputs: One tensor per input, where element types or channels cannot be told otherwise.
+        example_inputs: One tensor per argument, nested as forward takes them, where element types or channels
+            cannot be told otherwise.
         input_range: The least and the largest value of all inputs, or by input name.
         max_routes: How many routes one patch may have, and how many one range of sizes may be divided into.
 

@@ -9,7 +9,9 @@ import sympy
 import torch
 from torch import Tensor, fx
 
+from dydca.arguments import Argument
 from dydca.program import Graph, Input, Program, Route
+from dydca.runtime.structure import Structure
 from dydca.shapes import Patch
 
 
@@ -57,4 +59,6 @@ def program_of(graph: Graph, *patches: Patch, dtype: torch.dtype = torch.float32
         for node, shape in zip(graph.inputs, patches[0], strict=True)
     )
     names = tuple(node.name for node in graph.outputs)
-    return Program(inputs, names, len(names) == 1, [Route("route0", ((),), graph, patches[0], list(patches))])
+    structure: Structure = 0 if len(names) == 1 else {"tuple": list(range(len(names)))}
+    arguments = tuple(Argument(own.name, place) for place, own in enumerate(inputs))
+    return Program(inputs, arguments, names, structure, [Route("route0", ((),), graph, patches[0], list(patches))])

@@ -104,7 +104,7 @@ def test_several_inputs_by_name() -> None:
 
     program = dydca.capture(Two(), [{"frame": patch(4, 6), "state": patch(4, 6)}])
     assert [tensor.name for tensor in program.inputs] == ["frame", "state"]
-    assert not program.single
+    assert program.structure == {"tuple": [0, 1]}
     frame, state = torch.rand(patch(4, 6)), torch.rand(patch(4, 6))
     assert torch.equal(program.routes[0].graph.run(frame, state)[0], frame + state)
 
@@ -123,7 +123,7 @@ class Counter(nn.Module):
 REFUSED: dict[str, tuple[Any, Any, str]] = {
     "no network": ("a string", [patch(4, 4)], "DYD102"),
     "state": (Counter(), [patch(4, 4)], "DYD103"),
-    "data-dependent shape": (Body(lambda x: x.reshape(int(x.numpy().sum()))), [patch(4, 4)], "DYD101"),
+    "data-dependent shape": (Body(lambda x: x.reshape(int(x.numpy().sum()))), [patch(4, 4)], "DYD104"),
     "no patch": (Body(by_height), [], "DYD201"),
     "negative": (Body(by_height), [patch(-1, 4)], "DYD201"),
     "no number": (Body(by_height), ["108x96"], "DYD201"),

@@ -275,7 +275,7 @@ def test_nothing_is_left_of_a_network() -> None:
     with pytest.raises(FileError, match="DYD702: the network lacks a library"):
         Network(manifest(), {})
     with pytest.raises(FileError, match="manifest and library disagree"):
-        Network(manifest() | {"single": True}, members())
+        Network(manifest() | {"threads": 3}, members())
     assert (mapped(), running()) == before
 
 
