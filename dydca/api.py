@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from dydca.capture.signature import Examples, PatchShapes
+    from dydca.inputs import Range
     from dydca.lower.select_kernels import Precision
     from dydca.passes import Pass
-    from dydca.program import Range
 
 
 def compile(

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from dydca.arguments import call
 from dydca.capture.capture import capture
 from dydca.capture.network import own_copy
 from dydca.checking import Forward, check, check_emulated, find_emulator
 from dydca.errors import BuildError, LoweringError
+from dydca.inputs import call
 from dydca.lower.build import Parts, compile_kernels, link_library
 from dydca.lower.calls import Calls, TensorType
 from dydca.lower.export import export

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from dydca.errors import LoweringError
+from dydca.inputs import Input
 from dydca.lower.build import Parts, link_program
 from dydca.lower.calls import Calls, TensorType
 from dydca.lower.targets import Target
-from dydca.program import Input
 
 Forward: TypeAlias = Callable[..., Any]
 """From one tensor per input to what forward returns."""

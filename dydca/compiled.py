@@ -19,9 +19,9 @@ if TYPE_CHECKING:  # what compiles imports TVM, which takes longer than to find 
 
     from dydca.building import Build, Source
     from dydca.capture.signature import Examples, PatchShapes
+    from dydca.inputs import Range
     from dydca.lower.select_kernels import Precision
     from dydca.passes import Pass
-    from dydca.program import Range
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ the oracle of all that follows.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,8 +17,8 @@ import torch
 from torch import Tensor, fx
 from torch.fx import Node
 
-from dydca.arguments import Argument
 from dydca.errors import ShapeError
+from dydca.inputs import Argument, Input, Range, bind_sizes, ordered
 from dydca.runtime.structure import Structure
 from dydca.shapes import Patch, PatchRange, patch_label
 
@@ -234,60 +233,6 @@ class Decision:
         return f"the {asked} at {self.line} is {self.value}"
 
 
-Range = tuple[float, float]
-
-
-def _ordered(name: str, ends: Range) -> Range:
-    try:
-        low, high = map(float, ends)
-    except (TypeError, ValueError):
-        low, high = math.nan, math.nan
-    if not low <= high or low == math.inf or high == -math.inf:
-        raise ShapeError("DYD203", f"the range of {name} is not understood", got=ends, want="(least, largest)")
-    return low, high
-
-
-@dataclass(frozen=True)
-class Input:
-    """An input of the network.
-
-    Attributes:
-        name: Of the argument of forward.
-        dtype: Element type.
-        dims: One symbol per axis.
-        range: The least and the largest value that a caller promises to pass, either of which may be infinite.
-    """
-
-    name: str
-    dtype: torch.dtype
-    dims: tuple[sympy.Symbol, ...]
-    range: Range = (-math.inf, math.inf)
-
-    @property
-    def promised(self) -> bool:
-        """Whether anything is promised of its values."""
-        return self.range != (-math.inf, math.inf)
-
-    def example(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
-        """A random tensor whose values keep the promise: normal where it leaves them free, else uniform."""
-        low, high = self.range
-        if math.isfinite(high - low):
-            drawn = low + (high - low) * torch.rand(tuple(shape), generator=generator, dtype=torch.float64)
-        else:
-            drawn = torch.randn(tuple(shape), generator=generator, dtype=torch.float64)
-            drawn = (drawn if self.dtype.is_floating_point else 4 * drawn).clamp(low, high)
-        return drawn.to(self.dtype).clamp(low, high).to(self.dtype)  # whole numbers clamped by infinity become floats
-
-
-def bind_sizes(inputs: Sequence[Input], patch: Patch) -> dict[sympy.Symbol, int]:
-    """The dimension symbols of the inputs with the sizes of a patch."""
-    return {
-        dim: size
-        for tensor, shape in zip(inputs, patch, strict=True)
-        for dim, size in zip(tensor.dims, shape, strict=True)
-    }
-
-
 @dataclass
 class Route:
     """One straight-line path through the network.
@@ -370,7 +315,7 @@ class Program:
             known = [tensor.name for tensor in self.inputs]
             raise ShapeError("DYD203", "a range is declared for no input of the network", got=unknown, want=known)
         self.inputs = tuple(
-            replace(tensor, range=_ordered(tensor.name, named[tensor.name])) if tensor.name in named else tensor
+            replace(tensor, range=ordered(tensor.name, named[tensor.name])) if tensor.name in named else tensor
             for tensor in self.inputs
         )
 

@@ -29,7 +29,8 @@ from dydca.analysis.rules.registry import INTERVAL_RULES, Hints, premises
 from dydca.analysis.sizes import Ranges
 from dydca.analysis.symbols import Symbols
 from dydca.errors import ShapeError
-from dydca.program import Graph, Input, Program, Route
+from dydca.inputs import Input
+from dydca.program import Graph, Program, Route
 from dydca.shapes import Patch, patch_label
 
 Transfer = Callable[[Fact], Fact]

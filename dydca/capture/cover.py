@@ -19,7 +19,7 @@ from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
 from dydca.analysis.sizes import truth
 from dydca.errors import CaptureError
-from dydca.program import Input
+from dydca.inputs import Input
 from dydca.shapes import Dim, Patch, PatchRange
 
 Region = Sequence[sympy.Basic]

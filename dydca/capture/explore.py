@@ -18,7 +18,8 @@ from dydca.capture.refused import refused
 from dydca.capture.signature import Signature
 from dydca.capture.values import of_network
 from dydca.errors import CaptureError
-from dydca.program import Guard, Route, bind_sizes, predicate
+from dydca.inputs import bind_sizes
+from dydca.program import Guard, Route, predicate
 from dydca.shapes import Declared, Patch, PatchRange
 
 

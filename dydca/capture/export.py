@@ -24,7 +24,8 @@ from dydca.capture.results import result_structure
 from dydca.capture.signature import Signature
 from dydca.capture.values import Known
 from dydca.errors import CaptureError
-from dydca.program import Decision, Graph, Guard, bind_sizes
+from dydca.inputs import bind_sizes
+from dydca.program import Decision, Graph, Guard
 from dydca.runtime.structure import Structure
 from dydca.shapes import Patch, patch_label
 

@@ -14,7 +14,8 @@ from torch.export.graph_signature import InputKind
 
 from dydca.capture.decisions import is_users
 from dydca.capture.lifting import placeholders
-from dydca.program import Guard, Input
+from dydca.inputs import Input
+from dydca.program import Guard
 
 
 def read_region(program: ExportedProgram, inputs: Sequence[Input]) -> tuple[Guard, ...]:

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from dydca.arguments import Argument, call
 from dydca.capture.network import fresh_copy
 from dydca.errors import ShapeError
-from dydca.program import Input
+from dydca.inputs import Argument, Input, call
 from dydca.runtime.structure import Structure
 from dydca.shapes import Declared, Dim, dim_names, parse_patches, parse_size
 

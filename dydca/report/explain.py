@@ -14,7 +14,8 @@ from dydca.analysis.nearest import require_accepted
 from dydca.analysis.notation import factored, size_text
 from dydca.capture.capture import capture
 from dydca.capture.signature import Examples, PatchShapes
-from dydca.program import Decision, Graph, Guard, Program, Range, Route, op_name, source_line, where
+from dydca.inputs import Range
+from dydca.program import Decision, Graph, Guard, Program, Route, op_name, source_line, where
 from dydca.report.analysis import Analysis, InputReport, NeedReport, PatchReport, RouteReport, Sizes, TensorReport
 from dydca.shapes import MAX_ROUTES, Patch, patch_label
 

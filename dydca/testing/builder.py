@@ -9,8 +9,8 @@ import sympy
 import torch
 from torch import Tensor, fx
 
-from dydca.arguments import Argument
-from dydca.program import Graph, Input, Program, Route
+from dydca.inputs import Argument, Input
+from dydca.program import Graph, Program, Route
 from dydca.runtime.structure import Structure
 from dydca.shapes import Patch
 

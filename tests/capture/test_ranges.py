@@ -17,7 +17,8 @@ import dydca
 from dydca import Dim
 from dydca.analyze import parse_patch
 from dydca.capture.cover import uncovered_patch
-from dydca.program import Guard, Input, Program, Route, bind_sizes
+from dydca.inputs import Input, bind_sizes
+from dydca.program import Guard, Program, Route
 from dydca.shapes import AnyShape, Patch, PatchRange, parse_patches
 
 H, W = (sympy.Symbol(name, integer=True, positive=True) for name in "HW")
