@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import video_tables
 from bench.peers import tables
 from bench.zoo import quality
 from bench.zoo import table as zoo
@@ -56,6 +57,7 @@ TABLES: dict[str, dict[str, tuple[str, Table]]] = {
         "faults": ("zoo", zoo.faults),
         "quality": ("quality", quality.table),
     },
+    "docs/video.md": {"quality": ("video_quality", video_tables.quality), "speed": ("video", video_tables.speed)},
 }
 """For each document its marks: the results a table is made from, and how."""
 

@@ -188,8 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, prints and adds to what is written; 1 if a promise is broken."""
     parser = argparse.ArgumentParser(prog="python -m bench.video", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("movie", type=Path)
-    parser.add_argument("--frames", type=int, default=32, help="played in each round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--frames", type=int, default=24, help="played in each round")
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", choices=("speed", "memory"))
     options = parser.parse_args(arguments)
     movie = Movie(options.movie)

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from bench.demo.scene import CLIP_FRAMES, COARSE, QUADRANT, THRESHOLD, WEIGHTS, Scene, pick, prepare
-from bench.demo.train import Samples, evaluate, train
+from bench.demo.train import evaluate, overfit
 from bench.demo.upscale_clip import load_model, parse, picture, run_batched, run_eager, upscale_frames
 from dydca.content.score import patch_psnr
 from dydca.models import DynamicWDSR
@@ -44,17 +44,10 @@ def test_the_frames_are_spread_over_the_clip() -> None:
 
 def test_a_few_steps_lower_the_loss(scene: Scene) -> None:
     torch.manual_seed(0)
+    losses = []
     model = DynamicWDSR(2)
-    losses = train(model, Samples([scene], seed=0), steps=12, batch=2)
+    overfit(model, [scene], 12, 2, 0, lambda done, total, note: losses.append(float(note.split()[1])))
     assert sum(losses[-3:]) < 0.6 * sum(losses[:3])
-
-
-def test_batches_are_of_one_class_and_match_their_originals(scene: Scene) -> None:
-    samples = Samples([scene], seed=0)
-    small, large = samples.batch(samples.easy, (20, 24), 5)
-    assert small.shape == (5, 3, 20, 24)
-    assert large.shape == (5, 3, 40, 48)
-    assert float((small - torch.nn.functional.avg_pool2d(large, 2)).abs().mean()) < 0.02
 
 
 def test_the_weights_are_the_demos() -> None:
