@@ -18,6 +18,7 @@ from bench.demo.scene import CLIP
 from bench.machine import describe_machine
 from dydca.cli import main as dydca
 from dydca.content.compare import write_png
+from dydca.content.files import json_text
 from dydca.content.movie.evaluate import evaluate
 from dydca.content.movie.networks import GATES
 from dydca.content.movie.package import REPORT, Movie
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     evaluation = evaluate(CLIP, movies, options.every, threads=None)
     training = {movie.path.stem: json.loads(movie.read(REPORT))["chunks"][0] for movie in movies}
     figures = {**evaluation.to_dict(), "original": CLIP.name, "training": training, "machine": describe_machine()}
-    (RESULTS / "video_quality.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (RESULTS / "video_quality.json").write_text(json_text(figures) + "\n")
     (RESULTS / "video_quality.png").write_bytes(plot(evaluation))
     write_png(RESULTS / "video_crops.png", picture(evaluation.example, evaluation.scale))
     print("\n".join("  ".join(row) for row in table(evaluation)))

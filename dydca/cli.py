@@ -1,4 +1,4 @@
-"""The ``dydca`` command: results to stdout, everything else to stderr; 0 done, 1 refused, 2 not understood."""
+"""The ``dydca`` command: results to stdout, the rest to stderr; 0 done, 1 refused, 2 unclear, 130 interrupted."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DydcaError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130  # as shells say it
 
 
 def _parser() -> argparse.ArgumentParser:

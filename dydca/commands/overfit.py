@@ -90,9 +90,10 @@ class _Watcher:
 def _summary(report: dict[str, Any]) -> str:
     lines = [f"{report['frames']} frames, {sum(report['bytes'].values()) / 1e6:.1f} MB"]
     for number, chunk in enumerate(report["chunks"]):
-        share, threshold, gmac = chunk["hard_share"], chunk["threshold_db"], chunk["gmac_per_frame"]
+        share, gmac = chunk["hard_share"], chunk["gmac_per_frame"]
+        below = "" if chunk["threshold_db"] is None else f" (below {chunk['threshold_db']:.2f} dB)"
         lines.append(
-            f"chunk {number}: {share:.0%} of the patches hard (below {threshold:.2f} dB), {gmac:.2f} GMAC a frame,"
+            f"chunk {number}: {share:.0%} of the patches hard{below}, {gmac:.2f} GMAC a frame,"
             f" PSNR in training {chunk['last']['psnr']:.2f} dB, {chunk['cpu_seconds']:.0f} s of CPU"
         )
     return "\n".join(lines)

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,10 +71,23 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             raise
 
 
+def json_text(values: object) -> str:
+    """Values as JSON; numbers that are not finite, which it does not have, become null."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        return None if isinstance(value, float) and not isfinite(value) else value
+
+    return json.dumps(plain(values), indent=1)
+
+
 class WorkFolder:
     """A hidden folder beside the file that is being made; it outlives a killed process, and one process has it.
 
-    To be used in a ``with``; it stays unless `remove` is called.
+    To be used in a ``with``; it stays, unless `remove` is called or there is no work in it.
 
     Args:
         output: The file or folder in the making.
@@ -134,4 +148,6 @@ class WorkFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if all(path.is_dir() or path.name == JOB for path in self.path.rglob("*")):
+            shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)

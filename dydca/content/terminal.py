@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from dydca.content.files import write_whole
+from dydca.content.files import json_text, write_whole
 
 LINE_SECONDS = 10.0
 
@@ -22,7 +21,7 @@ def write_json(path: Path | None, values: object) -> None:
         FileError: DYD705, it cannot be written.
     """
     if path:
-        write_whole(path, lambda partial: partial.write_text(json.dumps(values, indent=1) + "\n"))
+        write_whole(path, lambda partial: partial.write_text(json_text(values) + "\n"))
 
 
 class Bar(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import sys
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from dydca.cli import main
+from dydca.content.files import json_text
 from dydca.content.movie.evaluate import evaluate
 from dydca.content.movie.networks import Gate
 from dydca.content.movie.package import Movie, weights_member
@@ -276,6 +278,20 @@ def test_other_settings_do_not_go_on_with_interrupted_work(folder: Path, tmp_pat
     assert caught.value.code == "DYD806"
     overfit(folder / "clip.mp4", output, QUICK, Silent(), ALONE, targets=(), restart=True)
     assert output.exists()
+
+
+def test_an_unknown_target_is_told_before_the_work(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DydcaError) as caught:
+        overfit(folder / "clip.mp4", tmp_path / "a.dydcav", QUICK, Silent(), targets=("host", "z80"))
+    assert caught.value.code == "DYD503"
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_without_a_json_form_become_null() -> None:
+    assert json.loads(json_text({"a": [1.5, float("inf")], "b": (float("nan"), "c")})) == {
+        "a": [1.5, None],
+        "b": [None, "c"],
+    }
 
 
 def test_diverging_is_told(folder: Path, tmp_path: Path) -> None:

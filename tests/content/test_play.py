@@ -15,6 +15,7 @@ from PIL import Image
 
 from dydca.cli import main
 from dydca.content.grid import cut, stitch
+from dydca.content.movie import engines, recording
 from dydca.content.movie.engines import compiled
 from dydca.content.movie.networks import Cutting
 from dydca.content.movie.package import Movie
@@ -23,7 +24,7 @@ from dydca.content.movie.prefetch import prefetched
 from dydca.content.movie.weights import fill
 from dydca.content.pixels import Frame, Planes, to_frame, to_planes
 from dydca.content.video import TimedFrame
-from dydca.errors import ContentError
+from dydca.errors import ContentError, UsageError
 from tests.content.clips import repeating, sound_of, times_of
 from tests.content.movies import write_movie
 
@@ -140,6 +141,34 @@ def test_the_weights_are_compiled_where_no_network_is_for_this_machine(movie: Mo
     assert_same(sink.list[0].pixels, expected(movie, 6, chunk=1))
 
 
+def test_without_torch_the_missing_network_is_told(movie: Movie, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="needs torch") as caught:
+        play(movie, Kept(), compiled(movie, 1))
+    assert caught.value.code == "DYD902"
+
+
+def test_an_interruption_is_told_and_the_work_kept(
+    compiled_movie: Movie, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(recording, "SEGMENT", 3)
+    arguments = ["play", str(compiled_movie.path), "-o", str(tmp_path / "out.mp4"), "--threads", "1"]
+    real = recording.Recording.add
+
+    def interrupted(self: recording.Recording, frame: TimedFrame) -> None:
+        if self.frames == 3:
+            raise KeyboardInterrupt
+        real(self, frame)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recording.Recording, "add", interrupted)
+        assert main(arguments) == 130
+    assert capsys.readouterr().err.endswith("interrupted\n")
+    assert [path.name for path in tmp_path.iterdir()] == [".out.mp4.work"]
+    assert main(arguments) == 0
+    assert "7 frames, 4 of them now" in capsys.readouterr().out
+
+
 def test_a_video_shorter_than_the_package_says_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     movie = write_movie(tmp_path)
     object.__setattr__(movie.manifest.chunks[0], "frames", 9)
@@ -181,7 +210,7 @@ def test_refusals(
     printed = capsys.readouterr()
     assert printed.err.startswith(code)
     assert "Traceback" not in printed.err
-    assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_options_do_not_go_on_with_interrupted_work(compiled_movie: Movie, tmp_path: Path) -> None:

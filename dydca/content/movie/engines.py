@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
 from typing import cast
 
 from dydca.content.movie.package import Movie
 from dydca.content.pixels import Planes
-from dydca.errors import FileError
+from dydca.errors import FileError, UsageError
 from dydca.runtime import Network, load
 
 Run = Callable[[list[Planes]], Sequence[Planes]]
@@ -30,6 +31,7 @@ def compiled(movie: Movie, threads: int | None = None, tell: Callable[[str], obj
     Raises:
         FileError: DYD702, a network or its weights are damaged.
         RunError: DYD605, memory or threads are not to be had.
+        UsageError: DYD902, the weights must be compiled and torch is not installed.
     """
 
     @contextmanager
@@ -50,6 +52,8 @@ def _network(movie: Movie, chunk: int, threads: int | None, tell: Callable[[str]
             except FileError as error:
                 if error.code != "DYD704":  # of another machine
                     raise
+    if find_spec("torch") is None:
+        raise UsageError("DYD902", "no network is for this machine, and compiling the weights needs torch")
     tell(f"chunk {chunk}: no network for this machine, compiling the weights")
     from dydca.content.movie.weights import compile_weights
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dydca.content.files import refuse_reading, write_whole
+from dydca.content.files import json_text, refuse_reading, write_whole
 from dydca.content.grid import lay_out, quadrant
 from dydca.content.movie.networks import NetworkPlan
 from dydca.content.movie.weights import fill, save_weights
@@ -65,7 +65,7 @@ class Decision(NamedTuple):
 
     plan: NetworkPlan
     threshold: float
-    """dB; infinity where every patch is hard."""
+    """dB; infinity where every patch is hard or there are no routes."""
     hard: NDArray[np.bool_]
     """``[frames, coarse patches]``."""
 
@@ -106,7 +106,7 @@ def train_chunk(job: ChunkJob) -> None:
         "last": last._asdict(),
         "cpu_seconds": time.process_time() - started,
     }
-    _write(job.folder / RESULT, json.dumps(result, indent=1).encode())
+    _write(job.folder / RESULT, json_text(result).encode())
     cached.unlink()
 
 
@@ -124,7 +124,7 @@ def decide(plan: NetworkPlan, settings: Settings, scores: NDArray[np.float32]) -
     coarse, threshold = scores.shape[1], settings.psnr_threshold
     if plan.gate == "none" and settings.budget is not None:
         channels = widest(plan.scale, plan.patch, coarse, settings.budget)
-        return Decision(replace(plan, channels=channels), 0.0, np.zeros(scores.shape, bool))
+        return Decision(replace(plan, channels=channels), float("inf"), np.zeros(scores.shape, bool))
     if settings.budget is not None:
         threshold = threshold_for(scores, hard_share(Costs.of(plan), coarse, settings.budget))
     hard = scores < threshold

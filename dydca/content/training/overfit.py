@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dydca.content.files import WorkFolder, refuse_reading
+from dydca.content.files import WorkFolder, json_text, refuse_reading
 from dydca.content.grid import choose_patch
 from dydca.content.movie import package
 from dydca.content.movie.networks import NetworkPlan
@@ -23,6 +23,7 @@ from dydca.content.training.loop import Progress
 from dydca.content.training.pools import open_pool, train_chunks
 from dydca.content.training.settings import Settings
 from dydca.errors import ContentError
+from dydca.lower.targets import find_target
 
 
 class Watcher(Protocol):
@@ -82,6 +83,8 @@ def overfit(
         FileError: DYD701, the source cannot be read; DYD705, the output cannot be written.
         DydcaError: The compiler's.
     """
+    for target in targets:
+        find_target(target)  # before hours of training
     with refuse_reading(source):
         state = source.stat()
     job = {**asdict(settings), "source": str(source.resolve()), "bytes": state.st_size, "changed": state.st_mtime_ns}
@@ -143,7 +146,7 @@ def _write(
         "chunks": results,
         "bytes": {name: len(m) if isinstance(m, bytes) else m.stat().st_size for name, m in members.items()},
     }
-    members[package.REPORT] = json.dumps(report, indent=1).encode()
+    members[package.REPORT] = json_text(report).encode()
     chunks = (Chunk(job.frames.start, len(job.frames), plan) for job, plan in zip(jobs, plans, strict=True))
     write_package(output, Manifest(clip.height, clip.width, clip.time_base, tuple(chunks)), members)
     return report
