@@ -63,8 +63,8 @@ def _run(options: argparse.Namespace) -> None:
     settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
     workers = Workers(options.jobs, options.ray, options.threads)
     targets = [target for target in options.target or ["host"] if target != "none"]
-    with progress_bar("frames") as frames, progress_bar("training") as training:
-        watcher = _Watcher(frames, training)
+    with progress_bar("overfit") as bar:
+        watcher = _Watcher(bar)
         report = overfit(options.source, options.output, settings, watcher, workers, targets, options.restart)
     write_json(options.json, report)
     print(_summary(report))
@@ -73,15 +73,15 @@ def _run(options: argparse.Namespace) -> None:
 class _Watcher:
     """Shows the work of `overfit`."""
 
-    def __init__(self, frames: Bar, training: Bar) -> None:
-        self._frames, self._training = frames, training
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
 
     def prepared(self, frames: int) -> None:
-        self._frames(frames, None, "")
+        self._bar(frames, None, "frames made small")
 
     def trained(self, chunks: int, progress: Progress) -> None:
-        note = f"loss {progress.loss:.5f}  PSNR {progress.psnr:.2f} dB  chunks done {chunks}"
-        self._training(progress.step, progress.steps, note)
+        note = f"steps  loss {progress.loss:.5f}  PSNR {progress.psnr:.2f} dB  {chunks} chunks done"
+        self._bar(progress.step, progress.steps, note)
 
     def compiling(self, chunk: int, target: str) -> None:
         print(f"compiling chunk {chunk} for {target}", file=sys.stderr)

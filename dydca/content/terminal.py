@@ -28,7 +28,7 @@ class Bar(Protocol):
     """How far a piece of work is."""
 
     def __call__(self, done: int, total: int | None, note: str) -> None:
-        """Show that `done` of `total` (None if not known) is done, and a few words on how it goes."""
+        """Show that `done` of `total` is done, and a few words on how it goes; another total begins another stage."""
 
 
 @contextmanager
@@ -47,6 +47,8 @@ def progress_bar(title: str) -> Iterator[Bar]:
                 task = progress.add_task(title, total=None, note="")
 
                 def show(done: int, total: int | None, note: str) -> None:
+                    if total != progress.tasks[task].total:  # another stage begins, whose speed is another one
+                        progress.reset(task, total=total)
                     progress.update(task, completed=done, total=total, note=note)
 
                 yield show
@@ -58,13 +60,13 @@ class _Lines:
     """At most one line in `LINE_SECONDS`, and one at the end."""
 
     def __init__(self, title: str) -> None:
-        self._title, self._begun, self._shown = title, time.monotonic(), 0.0
-        self._first: int | None = None
+        self._title, self._shown = title, 0.0
+        self._first, self._begun, self._total = 0, time.monotonic(), -1
 
     def __call__(self, done: int, total: int | None, note: str) -> None:
         now = time.monotonic()
-        if self._first is None:
-            self._first = done
+        if (total or 0) != self._total:  # another stage begins, whose speed is another one
+            self._first, self._begun, self._total = done, now, total or 0
         if now - self._shown < LINE_SECONDS and done != total:
             return
         self._shown = now
@@ -72,7 +74,7 @@ class _Lines:
         print("  ".join(filter(None, (f"{self._title} {of}", self._left(done, total, now), note))), file=sys.stderr)
 
     def _left(self, done: int, total: int | None, now: float) -> str:
-        gained = done - (self._first or 0)
+        gained = done - self._first
         if not total or gained <= 0 or done == total:
             return ""
         return f"{(now - self._begun) / gained * (total - done):.0f} s left"

@@ -93,7 +93,7 @@ def teach_gate(
         deep, shallow = (route(batch.low.clone()) - batch.high for route in (model.deep, model.shallow))
         gains = _per_patch(shallow) - _per_patch(deep)
         scores = model.score(whole)[:, 0]
-        wanted = torch.zeros(count).index_fill(0, gains.detach().topk(round(share * count)).indices, 1.0)
+        wanted = torch.zeros_like(scores).index_fill(0, gains.detach().topk(round(share * count)).indices, 1.0)
         # Neither route is ever left out, or its error would say nothing of what it could do.
         weight = scores.detach().sigmoid().clamp(0.1, 0.9)
         error = (weight * _per_patch(deep) + (1 - weight) * _per_patch(shallow)).mean()
