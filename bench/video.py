@@ -180,8 +180,9 @@ def measure_memory(movie: Movie, threads: int, frames: int) -> dict[str, object]
         sink = Recording(Path(folder) / "work", long.format, crf=18, preset="superfast")
         result = play(long, sink, compiled(long, threads), watch=watch)
         sink.finish(Path(folder) / "out.mp4", None)
-    growth = max(resident[2:]) - resident[1]
-    return {"frames": result.frames, "resident_mib": resident, "growth_mib_after_200_frames": growth}
+    half = len(resident) // 2
+    growth = max(resident[half:]) - max(resident[:half])
+    return {"frames": result.frames, "resident_mib": resident, "growth_mib_of_peak_in_second_half": growth}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -50,7 +50,7 @@ def speed(figures: dict[str, Any]) -> str:
         "",
         f"Median (best) of {figures['speed'][0]['rounds']} rounds of {figures['speed'][0]['frames']} frames;"
         f" {machine['processor']}, {machine['cores']} cores, {machine['vectors']}."
-        f" Over {memory['frames']} frames the resident set is at most {max(memory['resident_mib']):.0f} MiB and"
-        f" grows by {memory['growth_mib_after_200_frames']:.1f} MiB after the 200th.",
+        f" Over {memory['frames']} frames the resident set is at most {max(memory['resident_mib']):.0f} MiB; its"
+        f" peak in the second half is {memory['growth_mib_of_peak_in_second_half']:+.1f} MiB from that in the first.",
     ]
     return "\n".join(rows)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import zipfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from dydca.content.grid import owners
 from dydca.content.movie import package
 from dydca.content.movie.package import MANIFEST, Movie, write_package
 from dydca.errors import DydcaError, FileError
@@ -38,6 +41,44 @@ def test_what_goes_in_comes_out(movie: Movie) -> None:
     with zipfile.ZipFile(movie.path) as archive:
         assert archive.testzip() is None
         assert archive.read("chunks/0001/weights.safetensors") == movie.weights(1)
+
+
+def test_the_file_is_what_the_documentation_says(movie: Movie) -> None:
+    """Read and laid out by docs/video.md alone, with nothing of dydca."""
+    with zipfile.ZipFile(movie.path) as archive:
+        assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
+        manifest = json.loads(archive.read("manifest.json"))
+        members = {name: archive.read(name) for name in archive.namelist() if name != "manifest.json"}
+    assert manifest["format"] == 1
+    assert manifest["sha256"] == {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
+    assert set(members) == {
+        "video.mp4", "times.npy", "splits.npy", "report.json",
+        "chunks/0000/weights.safetensors", "chunks/0001/weights.safetensors",
+    }  # fmt: skip
+    assert [(chunk["first"], chunk["frames"]) for chunk in manifest["chunks"]] == [(0, 4), (4, 3)]
+    plan = manifest["chunks"][0]["plan"]
+    height, width = (-(-manifest[side] // plan["scale"]) for side in ("height", "width"))
+    rows, columns = plan["patch"]
+    grid = [
+        (min(top, height - rows), min(left, width - columns))
+        for top in range(0, height, rows)
+        for left in range(0, width, columns)
+    ]
+    splits = np.load(BytesIO(members["splits.npy"]))
+    assert (splits.dtype, splits.shape) == (np.uint8, (7, -(-len(grid) // 8)))
+    assert np.load(BytesIO(members["times.npy"])).dtype == np.int64
+    for number, bits in enumerate(np.unpackbits(splits, axis=1)[:, : len(grid)]):
+        patches = []
+        for (top, left), hard in zip(grid, bits, strict=True):
+            h, w = (-(-rows // 2), -(-columns // 2)) if hard else (rows, columns)
+            tops, lefts = sorted({top, top + rows - h}), sorted({left, left + columns - w})
+            patches += [(y, x, h, w) for y in tops for x in lefts]
+        taken = np.full((height, width), -1)
+        for i, (y, x, h, w) in reversed(list(enumerate(patches))):
+            taken[y : y + h, x : x + w] = i
+        layout = movie.layout(movie.splits[number])
+        ours = owners(layout)
+        assert [[*layout.patches[i]] for i in ours.flat] == [[*patches[i]] for i in taken.flat]
 
 
 def test_the_layouts_are_compact(movie: Movie) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from dydca.content import terminal
 from dydca.content.terminal import progress_bar
 from tests.content.clips import write_clip
 
@@ -19,7 +18,7 @@ def test_lines_are_sparse_and_tell_what_is_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: now)
+    monkeypatch.setattr("time.monotonic", lambda: now)
     with progress_bar("work") as show:
         for done in range(101):
             show(done, 100, "well")
@@ -33,7 +32,7 @@ def test_lines_are_sparse_and_tell_what_is_left(
 
 def test_a_new_stage_has_its_own_speed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     now = 100.0
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: now)
+    monkeypatch.setattr("time.monotonic", lambda: now)
     with progress_bar("work") as show:
         show(50, None, "first")
         now += 1000.0

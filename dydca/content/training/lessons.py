@@ -14,7 +14,7 @@ from dydca.content.training.samples import Batch, FrameCache, Place, draw
 from dydca.models.dydca_wdsr import DynamicWDSR, GatedWDSR
 
 WHOLE_FROM = 0.75
-"""Part of the steps after which coarse patches are seen whole; windows of them, which cost a quarter, before."""
+"""Part of the steps after which easy patches are seen whole; windows, which cost a quarter, before."""
 
 
 def teach_one(
@@ -36,7 +36,10 @@ def teach_by_size(
     count: int,
     steps: int,
 ) -> Lesson:
-    """Two routes side by side, each in true batches of the patches it will get.
+    """Two routes side by side, in true batches; the deep one sees the patches it will get.
+
+    So does the shallow one in the end. Before, it sees windows of all: easy patches alone hold few edges to learn from,
+    which costs 0.2 dB.
 
     Args:
         model: Its routes are trained, not its shape test, so that windows may have any size.
@@ -47,15 +50,18 @@ def teach_by_size(
         steps: In all.
     """
     (easy, hard), (coarse, quarter) = places, sizes
+    everything = [*easy, *hard]
 
     def lesson(step: int, generator: random.Random) -> Error:
-        whole = step >= WHOLE_FROM * steps
-        size, number = (coarse, max(1, count // 4)) if whole else (quarter, count)
         errors = []
         if hard:
             errors.append(_error(model.deep, draw(cache, hard, quarter, count, generator)))
         if easy:
-            errors.append(_error(model.shallow, draw(cache, easy, size, number, generator)))
+            if step < WHOLE_FROM * steps:
+                batch = draw(cache, everything, quarter, count, generator)
+            else:
+                batch = draw(cache, easy, coarse, max(1, count // 4), generator)
+            errors.append(_error(model.shallow, batch))
         mean = torch.stack([error.loss for error in errors]).mean()
         return Error(mean, sum(error.squared for error in errors) / len(errors))
 
