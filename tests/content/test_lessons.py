@@ -26,14 +26,14 @@ def test_the_shallow_route_sees_everything_and_then_its_own_patches_whole(tmp_pa
     easy, hard = ([place for place in places if place.patch[2:] == size] for size in (COARSE, QUARTER))
     model = DynamicWDSR(patch_limit=12)
     deep, shallow = watched(model.deep), watched(model.shallow)
-    lesson = teach_by_size(model, cache, (easy, hard), (COARSE, QUARTER), count=8, steps=8)
-    for step in range(8):
+    lesson = teach_by_size(model, cache, (easy, hard), (COARSE, QUARTER), count=8, steps=20)
+    for step in range(20):
         lesson(step, random.Random(step)).loss.backward()  # type: ignore[no-untyped-call]
-    assert [seen.shape for seen in deep] == [(8, 3, *QUARTER)] * 8
-    assert [seen.shape for seen in shallow] == [(8, 3, *QUARTER)] * 6 + [(2, 3, *COARSE)] * 2
+    assert [seen.shape for seen in deep] == [(8, 3, *QUARTER)] * 20
+    assert [seen.shape for seen in shallow] == [(8, 3, *QUARTER)] * 18 + [(2, 3, *COARSE)] * 2
     assert levels(deep) == {50}
-    assert levels(shallow[:6]) == {50, 200}
-    assert levels(shallow[6:]) == {200}
+    assert levels(shallow[:18]) == {50, 200}
+    assert levels(shallow[18:]) == {200}
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
