@@ -13,7 +13,7 @@ from dydca.content.training.loop import Error, Lesson
 from dydca.content.training.samples import Batch, FrameCache, Place, draw
 from dydca.models.dydca_wdsr import DynamicWDSR, GatedWDSR
 
-WHOLE_FROM = 0.9
+WHOLE_FROM = 0.75
 """Part of the steps after which easy patches are seen whole; windows, which cost a quarter, before."""
 
 
