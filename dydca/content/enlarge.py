@@ -14,7 +14,7 @@ from dydca.content.picture import MOST_PIXELS, Levels, Picture, pillow
 from dydca.content.pixels import Planes
 from dydca.content.reach import needs_of
 from dydca.content.terminal import Bar
-from dydca.content.tiles import Tile, lay_tiles, least_pixels
+from dydca.content.tiles import WHOLE, Tile, lay_tiles, least_pixels
 from dydca.errors import ContentError
 from dydca.models.registry import Facts
 
@@ -88,12 +88,13 @@ class Enlarger:
 
     def _tiles(self, size: tuple[int, int]) -> list[Tile]:
         needs = needs_of(self.model, self.facts, size)
-        tiles = lay_tiles(size, int(self.memory_mib * 2**20 / needs.bytes_per_pixel), needs.reach)
-        if tiles is None:
-            least = least_pixels(size, needs.reach) * needs.bytes_per_pixel / 2**20
-            got, want = f"{self.memory_mib:g} MiB", f"{least:.2g} MiB or more"
-            raise ContentError("DYD833", "the memory is not enough for the smallest tile", got=got, want=want)
-        return tiles
+        tiles = lay_tiles(size, int(self.memory_mib * 2**20 / needs.bytes_per_pixel), needs.reach) or []
+        if tiles and all(needs.cover(tuple(self.facts.shapes(*tile.size).values())) for tile in tiles):
+            return tiles
+        reach = WHOLE if tiles else needs.reach  # tiles by another route would be another picture
+        least = least_pixels(size, reach) * needs.bytes_per_pixel / 2**20
+        got, want = f"{self.memory_mib:g} MiB", f"{least:.2g} MiB or more"
+        raise ContentError("DYD833", "the memory is not enough for the smallest tile", got=got, want=want)
 
 
 def _bicubic(plane: Levels, scale: int) -> NDArray[np.uint8]:

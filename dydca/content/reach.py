@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, lcm
 
-import torch
 from torch import nn
 from torch.fx import Node
 
 from dydca.analysis.cost import memory
+from dydca.analysis.receptive_field import receptive_field
 from dydca.capture import capture
-from dydca.content.tiles import Reach
+from dydca.content.tiles import WHOLE, Reach
 from dydca.models.registry import Facts
 from dydca.passes import Variant, default_passes, run_passes
 from dydca.program import Program, arguments, op_name
@@ -21,9 +21,6 @@ from dydca.shapes import Patch
 GRID = 12
 """The grid of every kernel divides it: Winograd writes 2x2, 4x4 or 6x6 outputs at a time, the others single ones."""
 LARGEST_TILE = 6
-PROBES = (128, 256)
-LONGEST_PERIOD = 8
-"""Of a network whose pixels see differently far by their place, as behind a pixel unshuffle or in windows."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +30,24 @@ class Needs:
     Attributes:
         reach: What they must respect.
         bytes_per_pixel: Of activations alive at once, per pixel of the input.
+        program: The network as captured for the whole picture.
     """
 
     reach: Reach
     bytes_per_pixel: float
+    program: Program
+
+    def cover(self, tile: Patch) -> bool:
+        """Whether a tile takes the route of the whole picture."""
+        sizes = self.program.sizes(tile)
+        return any(all(guard.holds(sizes) for guard in region) for region in self.program.routes[0].regions)
 
 
 def needs_of(model: nn.Module, facts: Facts, picture: tuple[int, int]) -> Needs:
-    """Find out how a network may be cut, from small probes on the route that the whole picture takes.
+    """Find out how a network may be cut.
+
+    The graph for the picture is asked, after the passes, for it is the simplest. It hides where a network computes with
+    its own height and width; none of the zoo does.
 
     Args:
         model: In eval mode.
@@ -48,65 +55,30 @@ def needs_of(model: nn.Module, facts: Facts, picture: tuple[int, int]) -> Needs:
         picture: Height and width.
 
     Returns:
-        Its needs. The halo is None if values choose the route, if the sizes of probes choose another route than the
-        picture's, or if a pixel sees further than a probe is wide, be it everything.
+        Its needs. The halo is None if values choose the route or a pixel sees the whole picture.
 
     Raises:
         CaptureError, ShapeError: The network cannot be captured.
     """
-    whole = tuple(facts.shapes(*picture).values())
-    for side in PROBES:
-        program = capture(model, [facts.shapes(side, side)])
-        variants = run_passes(program, default_passes(), verify=False).variants
-        found = _bytes_per_pixel(variants)
-        if len(program.routes) == 1 and not program.routes[0].decisions and _takes(program, whole):
-            halo, period = _seen(variants[0])
-            if halo is not None:
-                return Needs(Reach(halo + _slack(variants[0]), _step(variants[0], period)), found)
-    return Needs(Reach(None, 1), found)
+    program = capture(model, [facts.shapes(*picture)])
+    variants = run_passes(program, default_passes(), verify=False).variants
+    per_pixel = max(memory(variant.graph, variant.facts).peak for variant in variants) / (picture[0] * picture[1])
+    return Needs(_reach(program, variants), per_pixel, program)
 
 
-def _takes(program: Program, patch: Patch) -> bool:
-    sizes = program.sizes(patch)
-    return any(all(guard.holds(sizes) for guard in region) for region in program.routes[0].regions)
-
-
-def _bytes_per_pixel(variants: Sequence[Variant]) -> float:
-    height, width = variants[0].patch[0][2:]
-    return max(memory(variant.graph, variant.facts).peak for variant in variants) / (height * width)
-
-
-def _seen(variant: Variant) -> tuple[int | None, int]:
-    """How far a pixel is felt, None if too far for this probe, and with which period that varies.
-
-    A value that is not a number makes everything that depends on it none, so one such pixel in a picture shows exactly
-    which outputs depend on it.
-    """
-    height = variant.patch[0][2]
-    middle = (height - 2 * LONGEST_PERIOD) // 2
-    extents = [_extent(variant, middle + offset) for offset in range(2 * LONGEST_PERIOD)]
-    if any(extent is None for extent in extents):
-        return None, 1
-    known = [extent for extent in extents if extent is not None]
-    periods = range(1, LONGEST_PERIOD + 1)
-    period = next((p for p in periods if known[p:] == known[:-p]), None)
-    return (None, 1) if period is None else (ceil(max(map(max, known))), period)
-
-
-def _extent(variant: Variant, place: int) -> tuple[float, float] | None:
-    """How far before and behind a row and column it is felt, in pixels of the input."""
-    inputs = [torch.zeros(shape) for shape in variant.patch]
-    for x in inputs:
-        x[:, :, place, place] = torch.nan
-    (output, *_), height = variant.graph.run(*inputs), variant.patch[0][2]
-    felt = output.isnan()[0].any(0)
-    scale, lines = output.shape[2] / height, (felt.any(0) | felt.any(1)).nonzero()
-    if not len(lines):
-        return 0.0, 0.0
-    first, last = int(lines.min()), int(lines.max())
-    if first == 0 or last == felt.shape[0] - 1:
-        return None
-    return place - first / scale, (last + 1) / scale - (place + 1)
+def _reach(program: Program, variants: Sequence[Variant]) -> Reach:
+    if len(program.routes) > 1:
+        return WHOLE
+    variant = variants[0]
+    fields = receptive_field(variant.graph, variant.facts)
+    picture = [field for field in fields if field.output is variant.graph.outputs[0]]
+    halo, steps = 0, [_grid(variant)]
+    for sight in (sight for field in picture for sight in (field.rows, field.columns)):
+        if sight.before is None or sight.after is None:
+            return WHOLE
+        halo = max(halo, sight.before, sight.after)
+        steps.append(sight.step)
+    return Reach(halo + _slack(variant), lcm(*steps))
 
 
 def _slack(variant: Variant) -> int:
@@ -118,8 +90,8 @@ def _slack(variant: Variant) -> int:
     return max(slack.values())
 
 
-def _step(variant: Variant, period: int) -> int:
-    return lcm(period, *(GRID * _coarseness(variant, node) for node in variant.graph if _has_grid(variant, node)))
+def _grid(variant: Variant) -> int:
+    return lcm(*(GRID * _coarseness(variant, node) for node in variant.graph if _has_grid(variant, node)))
 
 
 def _has_grid(variant: Variant, node: Node) -> bool:

@@ -25,6 +25,10 @@ class Reach(NamedTuple):
     step: int
 
 
+WHOLE = Reach(None, 1)
+"""Of a network that takes the picture in one piece only."""
+
+
 class Span(NamedTuple):
     """A tile along one axis: where it begins and ends, and the part of it that is kept."""
 
