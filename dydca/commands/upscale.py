@@ -36,13 +36,14 @@ def _mebibytes(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from dydca.content.picture import format_for, read_picture, write_picture
+    from dydca.content.picture import format_for, read_picture, refuse_loss, write_picture
     from dydca.content.terminal import progress_bar
 
     format_for(options.output)  # what can fail before the work fails before it
     if not options.output.absolute().parent.is_dir():
         raise FileError("DYD705", "there is no such folder", where=str(options.output.absolute().parent))
     picture = read_picture(options.picture)
+    refuse_loss(options.output, picture)
     model, facts = _network(options.model, options.scale, options.weights)
 
     from dydca.content.enlarge import Enlarger

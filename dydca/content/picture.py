@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -117,6 +118,22 @@ def format_for(path: Path) -> str:
     return known[path.suffix.lower()]
 
 
+def refuse_loss(path: Path, picture: Picture) -> None:
+    """Refuse a format that cannot hold a picture, by its first pixel alone.
+
+    Raises:
+        ContentError: DYD832, the format holds no alpha or no 16 bits.
+        UsageError: DYD901, no format has this ending; DYD902, Pillow is not installed.
+    """
+    alpha = None if picture.alpha is None else picture.alpha[:1, :1]
+    drawn, kind = _drawn(Picture(picture.colours[:1, :1], alpha)), format_for(path)
+    try:
+        drawn.save(BytesIO(), format=kind)
+    except OSError as error:
+        got, what = f"{drawn.mode} in {kind}", "the format cannot hold the picture"
+        raise ContentError("DYD832", what, where=str(path), got=got) from error
+
+
 def write_picture(path: Path, picture: Picture) -> None:
     """Write a picture in the format of the file's ending, whole or not at all.
 
@@ -125,18 +142,18 @@ def write_picture(path: Path, picture: Picture) -> None:
         ContentError: DYD832, the format holds no alpha or no 16 bits.
         UsageError: DYD901, no format has this ending; DYD902, Pillow is not installed.
     """
-    image, kind = pillow("Image"), format_for(path)
+    refuse_loss(path, picture)
+    drawn, kind = _drawn(picture), format_for(path)
+    options = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
+    write_whole(path, lambda partial: drawn.save(partial, format=kind, icc_profile=picture.profile, **options))
+
+
+def _drawn(picture: Picture) -> Any:
+    image = pillow("Image")
     drawn = image.fromarray(picture.colours if picture.colours.shape[2] == 3 else picture.colours[..., 0])
     if picture.alpha is not None:
         drawn.putalpha(image.fromarray(picture.alpha))
-    options = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
-    try:
-        write_whole(path, lambda partial: drawn.save(partial, format=kind, icc_profile=picture.profile, **options))
-    except FileError as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno is None:  # it is Pillow that refuses
-            got, what = f"{drawn.mode} in {kind}", "the format cannot hold the picture"
-            raise ContentError("DYD832", what, where=str(path), got=got) from error
-        raise
+    return drawn
 
 
 def pillow(module: str) -> Any:

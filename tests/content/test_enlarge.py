@@ -60,6 +60,12 @@ def test_tiles_are_the_picture_in_one_piece_bit_for_bit(name: str, scale: int, h
         Enlarger(model, facts, least * 0.9, threads=1)(given)
 
 
+def test_tiles_take_the_route_of_the_picture() -> None:
+    needs = needs_of(*network("dydca_wdsr", 2), (100, 80))
+    assert needs.cover(((1, 3, 72, 80),))
+    assert not needs.cover(((1, 3, 60, 80),))
+
+
 def test_every_kind_of_picture_is_enlarged_in_its_kind() -> None:
     model, facts = network("elsr", 2)
     colours = picture(9, 11)
@@ -125,6 +131,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         ("--weights", str(tmp_path / "absent")): "DYD701",
         ("--weights", str(tmp_path / "photo.bmp")): "DYD702",
         ("-o", str(tmp_path / "out.txt")): "DYD901",
+        ("-o", str(tmp_path / "out.xbm")): "DYD832",
         ("-o", str(tmp_path / "absent" / "out.png")): "DYD705",
     }.items():
         capsys.readouterr()
