@@ -67,7 +67,7 @@ def shares(entry: Entry, size: tuple[int, int]) -> list[Share]:
     """Every line of the plan of one network and patch, dearest first; routes that values choose as zeros choose."""
     program = dydca.capture(entry.build().eval(), [entry.facts.shapes(*size)])
     target = find_target("host")
-    plan = write_plan([lower(run_passes(program, default_passes()).variants, "timed", target)], {})
+    plan = write_plan(lower({"timed": run_passes(program, default_passes()).variants}, target), {})
     text = plan.text.replace('#include "plan.h"\n', f'#include "plan.h"\n{CLOCK}', 1)
     lines = text.splitlines()
     spent = _run(replace(plan, text=text))

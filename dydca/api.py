@@ -34,6 +34,7 @@ def compile(
     input_range: Range | Mapping[str, Range] | None = None,
     precision: Precision = "fast",
     max_routes: int = MAX_ROUTES,
+    memory: str | int | None = None,
     passes: Sequence[Pass] | None = None,
     verify: bool = False,
     dump: str | Path | None = None,
@@ -49,12 +50,16 @@ def compile(
         target: ``host`` (this machine), ``x86-64-v3``, ``x86-64-v4``, ``linux-aarch64``, ``linux-aarch64-musl``,
             ``android-aarch64``, or several of them, of one platform each.
         cpu: LLVM's name of the processor, e.g. ``cortex-a78``; by default the least of the target, or this machine's.
-        threads: Of the returned network, and of every loaded or exported copy, 1..64; by default one per processor.
+        threads: Of the returned network, and of every loaded or exported copy, 1..64; by default one per processor, or
+            one if `memory` is limited.
         input_range: The least and the largest value that will ever be passed, ``(0, 1)``, or this by input name. What
             follows from it is compiled in and not checked: a clip that never clips goes, for example.
         precision: ``fast`` may choose kernels whose results are off by up to 6e-6 of the largest, a convolution;
             ``exact`` only those that are as near as the sum computed in order, 2e-6.
         max_routes: How many routes one patch may have.
+        memory: The most that a loaded network may allocate for values and scratch, in bytes or as ``8MB``, ``7.5MiB``,
+            for `threads`, each of which can have a patch in work. Where it is short, calls run in longer chains of
+            fewer rows, which costs time; the report says how much.
         passes: Run in this order; by default `dydca.passes.default_passes`.
         verify: Executes the graph before and after every pass on every route and patch; runs what was compiled for
             another machine in an emulator, if there is one.
@@ -72,7 +77,7 @@ def compile(
     """
     targets = (target,) if isinstance(target, str) else tuple(target)
     given = snapshot(model), patch_shapes, example_inputs, targets, cpu, threads, input_range
-    request = Request(*given, precision, max_routes, passes, verify, dump)
+    request = Request(*given, precision, max_routes, memory, passes, verify, dump)
     anew = passes is not None or verify or dump is not None
     manifest, members = request.package if anew or not cache else _cached(request)
     network = CompiledNetwork if is_runnable(manifest) else CrossCompiledNetwork

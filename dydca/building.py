@@ -18,6 +18,7 @@ from dydca.capture.network import own_copy
 from dydca.checking import Forward, check, check_emulated, find_emulator
 from dydca.errors import BuildError, LoweringError
 from dydca.inputs import call
+from dydca.lower.budget import Budget
 from dydca.lower.build import Parts, compile_kernels, link_library
 from dydca.lower.calls import Calls, TensorType
 from dydca.lower.export import export
@@ -85,6 +86,7 @@ class Source:
         threads: The default number of threads, None if the user chose none.
         verify: Whether networks for other machines are run in an emulator if there is one.
         precision: Of the convolutions.
+        budget: The memory there is, None if there is enough.
     """
 
     program: Program
@@ -94,6 +96,7 @@ class Source:
     threads: int | None
     verify: bool
     precision: Precision
+    budget: Budget | None
 
     @cached_property
     def by_patch(self) -> dict[Patch, list[Variant]]:
@@ -109,9 +112,8 @@ class Source:
         Raises:
             LoweringError, BuildError: see `dydca.errors`.
         """
-        calls = [
-            lower(variants, _name(patch, variants), target, self.precision) for patch, variants in self.by_patch.items()
-        ]
+        patches = {_name(patch, variants): variants for patch, variants in self.by_patch.items()}
+        calls = lower(patches, target, self.precision, self.budget)
         built = self._link(calls, target)
         built.checked = self._check(built)
         return built
@@ -223,12 +225,14 @@ def compile_request(request: Request) -> tuple[Source, list[Build]]:
     if program.ranges:
         got = " and ".join(map(str, program.ranges))
         raise LoweringError("DYD107", "code is made for single sizes, not for ranges", got=got)
+    budget = None if request.memory is None else Budget.of(request.memory, request.threads or 1)
+    threads = request.threads if budget is None else budget.threads
     analysis = explain_program(program, type(model).__name__, dict(_parameters(model)))
     chosen = default_passes() if request.passes is None else request.passes
     observers = [] if request.dump is None else [Dump(Path(request.dump))]
     outcome = run_passes(program, chosen, verify=request.verify or "fast", observers=observers)
     reference = partial(call, own_copy(model), program.arguments)
-    source = Source(program, analysis, outcome, reference, request.threads, request.verify, request.precision)
+    source = Source(program, analysis, outcome, reference, threads, request.verify, request.precision, budget)
     return source, [source.build(each) for each in targets]
 
 

@@ -37,6 +37,7 @@ class Request:
     input_range: Range | Mapping[str, Range] | None
     precision: Precision
     max_routes: int
+    memory: str | int | None
     passes: Sequence[Pass] | None
     verify: bool
     dump: str | Path | None

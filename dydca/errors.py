@@ -118,6 +118,11 @@ CODES: dict[str, Explanation] = {
         "The size of a tensor depends on values (nonzero, a boolean mask), so no memory can be planned for it.",
         "Keep the full size and mask by multiplication, or decide by a condition that chooses between fixed shapes.",
     ),
+    "DYD420": Explanation(
+        "The network needs more memory than `memory` allows, even run row by row through chains of calls.",
+        "Allow what the message asks for, use fewer threads (each has an arena and scratch), or smaller patches.",
+    ),
+    "DYD421": Explanation("`memory` is not an amount of memory.", "Write bytes, or e.g. 8MB, 7.5MiB, 512KiB."),
     "DYD501": Explanation("The native tool chain failed.", "Read the compiler's own message, which is quoted."),
     "DYD502": Explanation("No C compiler was found.", "Install gcc or clang, or set CC to the compiler's path."),
     "DYD503": Explanation(

@@ -40,6 +40,7 @@ def test_compile_writes_what_load_runs(model: Path, tmp_path: Path, capsys: pyte
     [
         (["compile", "absent.pt", "--patch", "8x8", "-o", "net.dydca"], "DYD701"),
         (["compile", "MODEL", "--patch", "8x8", "--target", "z80", "-o", "net.dydca"], "DYD503"),
+        (["compile", "MODEL", "--patch", "20x18", "--memory", "9KB", "-o", "net.dydca"], "DYD420"),
         (["compile", "MODEL", "--patch", "20x18", "-o", "absent/net.dydca"], "DYD705"),
         (["analyze", "absent.pt", "--patch", "8x8"], "DYD701"),
         (["errors", "DYD999"], "DYD901"),

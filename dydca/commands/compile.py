@@ -30,6 +30,9 @@ def add_to(commands: Commands) -> None:
         help="exact: no kernel further from the true sum than the sum computed in order; slower",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="how many threads share the work by default, 1 to 64")
+    parser.add_argument(
+        "--memory", metavar="SIZE", help="the most a loaded network may allocate for values, e.g. 8MB, for its threads"
+    )
     parser.add_argument("--name", help="of an exported library, an identifier of C; by default the model's")
     parser.add_argument(
         "--verify", action="store_true", help="prove every pass on every patch; run other targets in qemu"
@@ -59,6 +62,7 @@ def _run(options: argparse.Namespace) -> None:
         threads=options.threads,
         precision=options.precision,
         max_routes=options.max_routes,
+        memory=options.memory,
         verify=options.verify,
         dump=options.dump,
         cache=not options.no_cache,

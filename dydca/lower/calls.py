@@ -49,6 +49,10 @@ class Weight:
     name: str
     array: NDArray[Any]
 
+    def __deepcopy__(self, _memo: object) -> Weight:
+        """Itself: a copy of a program has the same constants."""
+        return self
+
 
 @dataclass(eq=False)
 class Call:
@@ -67,6 +71,13 @@ class Call:
     writes: list[Value]
     nodes: tuple[str, ...] = ()
     reason: str = ""
+
+    @property
+    def arguments(self) -> list[Value | Weight]:
+        """The operands that the kernel's function takes: all but the one over which the result is stored."""
+        kernel = self.kernel
+        over = kernel.inputs.index(kernel.over) if isinstance(kernel, RowKernel) and kernel.over else None
+        return [*(operand for number, operand in enumerate(self.reads) if number != over), *self.writes]
 
     @property
     def values(self) -> list[Value]:
@@ -146,12 +157,21 @@ class Calls:
         inputs: What a caller hands in.
         results: What a run may write, each the types of all outputs; several where values decide a shape.
         steps: Every way through ends in a `Finish`.
+        cycles: Predicted of all ways together, once chains are formed.
+        given_up: How much more that is than without a limit on memory, as a part of it.
     """
 
     name: str
     inputs: tuple[TensorType, ...]
     results: tuple[tuple[TensorType, ...], ...]
     steps: list[Step] = field(default_factory=list)
+    cycles: float = 0.0
+    given_up: float = 0.0
+
+    @property
+    def scratch(self) -> int:
+        """Bytes that each thread needs beside the arena."""
+        return -(-max((call.kernel.scratch for call in self.calls), default=0) * 4 // 64) * 64
 
     @property
     def largest(self) -> tuple[TensorType, ...]:

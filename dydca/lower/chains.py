@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dydca.lower.calls import Branch, Call, Calls, Step, Value
-from dydca.lower.cost import call_cycles, chain_cycles
+from dydca.lower.calls import Branch, Call, Calls, Step, Value, calls_of
+from dydca.lower.cost import call_cycles, chain_cycles, ring_bytes
 from dydca.lower.kernels.rows import RowKernel
 from dydca.lower.schedule import Schedule, schedule
 from dydca.lower.targets import Target
@@ -14,20 +14,32 @@ SCALES = 1, 2, 4
 """How many times the fewest rows a step may have: fewer calls, but longer rings."""
 
 
-def form_chains(calls: Calls, target: Target) -> None:
-    """Joins calls into chains where that is predicted to be faster."""
+def form_chains(calls: Calls, target: Target, price: float = 0.0) -> None:
+    """Joins calls into chains where that is predicted to be faster.
+
+    Args:
+        calls: Changed in place; `cycles` becomes what is predicted.
+        target: The processor.
+        price: Cycles that are given for a byte less between two calls.
+    """
     touching: dict[Value, set[Call]] = {}
     for call in calls.calls:
         for value in call.values:
             touching.setdefault(value, set()).add(call)
-    calls.steps = _Former(touching, target).formed(calls.steps)
+    former = _Former(touching, target, price)
+    calls.steps = former.formed(calls.steps)
+    calls.cycles = former.cycles
 
 
 class _Former:
-    """Looks for chains in one program; `touching` are the calls that read or write a value."""
+    """Looks for chains in one program; `touching` are the calls that read or write a value.
 
-    def __init__(self, touching: dict[Value, set[Call]], target: Target) -> None:
-        self.touching, self.target = touching, target
+    Attributes:
+        cycles: What is predicted of all calls so far, those in chains and those alone.
+    """
+
+    def __init__(self, touching: dict[Value, set[Call]], target: Target, price: float) -> None:
+        self.touching, self.target, self.price, self.cycles = touching, target, price, 0.0
 
     def formed(self, steps: Sequence[Step]) -> list[Step]:
         """The steps with chains in place of calls, arms of branches likewise."""
@@ -39,6 +51,7 @@ class _Former:
                 continue
             done += self.cut(run)
             run = []
+            self.cycles += sum(call_cycles(call, self.target) for call in calls_of(step))
             if isinstance(step, Branch):
                 step.arms = [self.formed(arm) for arm in step.arms]
             done.append(step)
@@ -49,6 +62,7 @@ class _Former:
         done: list[Step] = []
         while run:
             best = self.best(run)
+            self.cycles += call_cycles(run[0], self.target) if best is None else chain_cycles(best, self.target)
             done.append(run[0] if best is None else best.chain())
             run = run[1 if best is None else len(best.paces) :]
         return done
@@ -62,7 +76,8 @@ class _Former:
                 found = schedule(run[:number], self.inside(run[:number]), scale)
                 if found is None:
                     break
-                if (saved := alone - chain_cycles(found, self.target)) > most:
+                spared = sum(value.bytes - ring_bytes(value, rows) for value, rows in found.rings.items())
+                if (saved := alone - chain_cycles(found, self.target) + self.price * spared) > most:
                     best, most = found, saved
         return best
 

@@ -45,7 +45,7 @@ def chain_cycles(schedule: Schedule, target: Target) -> float:
     """A chain: what lies in rings stays as near as all of them together allow, and weights come anew in each step."""
     total = 0.0
     weights = [_constant_bytes(pace.call) for pace in schedule.paces]
-    rings = sum(_ring_bytes(value, rows) for value, rows in schedule.rings.items())
+    rings = sum(ring_bytes(value, rows) for value, rows in schedule.rings.items())
     near = line_cycles(target, rings + sum(weights))
     for pace, constant in zip(schedule.paces, weights, strict=True):
         outside = [value.bytes for value in pace.call.values if value not in schedule.rings]
@@ -60,7 +60,8 @@ def _constant_bytes(call: Call) -> int:
     return sum(operand.array.nbytes for operand in call.reads if isinstance(operand, Weight))
 
 
-def _ring_bytes(value: Value, rows: int) -> int:
+def ring_bytes(value: Value, rows: int) -> int:
+    """What a ring of so many rows of a value takes."""
     return value.bytes // (value.shape[2] + 2 * value.layout.halo) * rows // value.shape[0]
 
 

@@ -9,9 +9,10 @@ from torch import fx
 from torch.fx import Node
 
 from dydca.errors import LoweringError
+from dydca.lower.budget import Budget, arrange
 from dydca.lower.calls import Branch, Calls, Finish, Step, TensorType, Value
-from dydca.lower.chains import form_chains
 from dydca.lower.layout import PLAIN, picture
+from dydca.lower.packings import pack_weights
 from dydca.lower.places import Held, Place
 from dydca.lower.select_kernels import Precision
 from dydca.lower.straight import StraightLine
@@ -23,13 +24,31 @@ TYPES = frozenset({"float32", "uint8", "int32", "int64", "bool"})
 """Element types that a caller's tensors may have."""
 
 
-def lower(variants: Sequence[Variant], name: str, target: Target, precision: Precision = "fast") -> Calls:
-    """Lowers one patch: its only route, or the tree of routes that values choose from.
+def lower(
+    patches: Mapping[str, Sequence[Variant]],
+    target: Target,
+    precision: Precision = "fast",
+    budget: Budget | None = None,
+) -> list[Calls]:
+    """Lowers every patch: its only route, or the tree of routes that values choose from.
+
+    Args:
+        patches: The routes of each, by the name that its function gets in C.
+        target: The processor.
+        precision: Of the convolutions.
+        budget: What memory there is; without one, there is enough.
 
     Raises:
         LoweringError: DYD401 an operator has no native form, DYD402 an input or output is of an unknown type, DYD403
-            the routes' outputs differ in number or type, DYD405 a size depends on values.
+            the routes' outputs differ in number or type, DYD405 a size depends on values, DYD420 the memory is not
+            enough.
     """
+    programs = [_lower_patch(variants, name, target, precision) for name, variants in patches.items()]
+    pack_weights(programs)
+    return arrange(programs, target, budget)
+
+
+def _lower_patch(variants: Sequence[Variant], name: str, target: Target, precision: Precision) -> Calls:
     for variant in variants:
         _refuse_open_sizes(variant)
     paths = [_Path(variant) for variant in variants]
@@ -49,9 +68,7 @@ def lower(variants: Sequence[Variant], name: str, target: Target, precision: Pre
     }
     ends = {result: (Finish(number), outputs[result]) for number, result in enumerate(results)}
     steps = _lower_tree(paths, 0, held, ends, target, precision)
-    calls = Calls(name, tuple(map(first.type, first.graph.inputs)), results, steps)
-    form_chains(calls, target)
-    return calls
+    return Calls(name, tuple(map(first.type, first.graph.inputs)), results, steps)
 
 
 def _value(node: Node, path: _Path, storage: str, index: int) -> Value:

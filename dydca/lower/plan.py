@@ -103,7 +103,7 @@ def _program(calls: Calls, arena: Arena, weights: Weights, kernels: Mapping[Kern
 
 def _task(name: str, call: Call, arena: Arena, weights: Weights, kernels: Mapping[Kernel, str]) -> str:
     """One kernel call as a function of a share of its work."""
-    arguments = [_place(operand, arena, weights) for operand in (*call.reads, *call.writes)]
+    arguments = [_place(operand, arena, weights) for operand in call.arguments]
     unused = "" if call.kernel.scratch else "(void)scratch; "
     if call.kernel.scratch:
         arguments.append("scratch")
@@ -199,11 +199,9 @@ def _table(entries: Sequence[Calls], arenas: Mapping[str, Arena], manifest: Mapp
         for table, tensors in (("inputs", entry.inputs), ("largest", entry.largest), ("results", results)):
             rendered = ", ".join(tensor.initialiser for tensor in tensors)
             lines.append(f"static const dydca_tensor {name}_{table}[] = {{{rendered}}};")
-        scratch = max((call.kernel.scratch for call in entry.calls), default=0) * 4
-        scratch += -scratch % 64
         rows.append(
             f'  {{"{name}", {name}_inputs, {name}_largest, {name}_results, {len(entry.results)}, '
-            f"{arenas[name].bytes}ul, {scratch}ul, {entry.cost}.0, {name}}},"
+            f"{arenas[name].bytes}ul, {entry.scratch}ul, {entry.cost}.0, {name}}},"
         )
     counts = f"{len(entries[0].inputs)}, {len(entries[0].results[0])}, {len(entries)}"
     return "\n".join(

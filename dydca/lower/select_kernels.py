@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
@@ -77,7 +77,7 @@ class Candidate(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """A kernel with the reason for it: the cheapest candidate of each algorithm, cheapest first."""
+    """A kernel with the reason for it: the cheapest candidate of each algorithm, the chosen one first."""
 
     ranking: tuple[Candidate, ...]
 
@@ -86,12 +86,19 @@ class Choice(NamedTuple):
         """What was chosen."""
         return self.ranking[0].kernel
 
+    def among(self, algorithms: Collection[str]) -> Choice | None:
+        """The choice from these algorithms only, None if there is none."""
+        chosen = next((candidate for candidate in self.ranking if algorithm(candidate.kernel) in algorithms), None)
+        others = (candidate for candidate in self.ranking if candidate is not chosen)
+        return None if chosen is None else Choice((chosen, *others))
+
     def __str__(self) -> str:
         best, *others = self.ranking
         text = f"{algorithm(best.kernel)}, {best.cycles / 1e3:.0f} kcycles predicted"
         if not others:
             return text
-        return f"{text}; {algorithm(others[0].kernel)} {others[0].cycles / best.cycles:.2f} times as many"
+        text += f"; {algorithm(others[0].kernel)} {others[0].cycles / best.cycles:.2f} times as many"
+        return text if best.cycles <= others[0].cycles else f"{text}, but a copy of the weights for it"
 
 
 def algorithm(kernel: ConvKernel) -> str:

@@ -24,9 +24,10 @@ from dydca.lower.kernels.product import Product
 from dydca.lower.kernels.rows import RowKernel
 from dydca.lower.layout import PLAIN, Layout, picture
 from dydca.lower.legalize import legalize
+from dydca.lower.packings import ConvCall
 from dydca.lower.places import FEW_CHANNELS, Held, Place, Places
 from dydca.lower.recipes import Recipe
-from dydca.lower.select_kernels import ConvAttributes, Precision, conv_attributes, select_kernel, stores_planes
+from dydca.lower.select_kernels import Choice, ConvAttributes, Precision, conv_attributes, select_kernel, stores_planes
 from dydca.lower.targets import Target
 from dydca.lower.views import RESHAPES, channels_of, joined_channels, splits_channels
 from dydca.program import Graph, op_name, where
@@ -138,10 +139,8 @@ class StraightLine:
             *(*attributes, shape[1] if depthwise else 1),
         )
         choice = select_kernel(self.target, layer, self.precision)
-        kernel = choice.kernel
-        constants = [("weight", kernel.pack_weights(weight)), ("bias", kernel.pack_channels(self._bias(group)))]
-        weights = [Weight(f"{group.root}_{part}", array) for part, array in constants]
-        self._call(group, kernel, [source.value, *weights, *readings], written, result, str(choice))
+        constants = Weight(f"{group.root}_weight", weight), Weight(f"{group.root}_bias", self._bias(group))
+        self._call(group, choice.kernel, [source.value, *constants, *readings], written, result, choice)
 
     def _conv_source(self, group: Group, halo: int) -> Place:
         """The picture in blocks; one of few channels plain, unless it lies among others in blocks."""
@@ -180,10 +179,17 @@ class StraightLine:
         return Place(Value(f"{group.root}", self.at.picture(group.computed), layout=layout), layout)
 
     def _call(
-        self, group: Group, kernel: RowKernel, reads: list[Value | Weight], written: Place, result: Place, why: str = ""
+        self,
+        group: Group,
+        kernel: RowKernel,
+        reads: list[Value | Weight],
+        written: Place,
+        result: Place,
+        choice: Choice | None = None,
     ) -> None:
         """Appends the call, and the move from where the kernel stores to where the result is to be."""
-        self.steps.append(Call(kernel, reads, [written.value], tuple(node.name for node in group.nodes), why))
+        of = kernel, reads, [written.value], tuple(node.name for node in group.nodes)
+        self.steps.append(Call(*of) if choice is None else ConvCall(*of, choice=choice))
         if written is not result:
             self.at.move(written, result, self.at.picture(group.computed), group.shuffle)
 

@@ -12,7 +12,7 @@ from dydca.passes import PassReport
 from dydca.report.analysis import Analysis
 from dydca.report.text import summary, table
 
-SCHEMA = {"name": "dydca.compiled", "version": 2}
+SCHEMA = {"name": "dydca.compiled", "version": 3}
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,16 @@ class ProgramReport:
         kernels: In the order of the text; of a branch, all arms.
         arena_bytes: Allocated for its values.
         bound_bytes: The most that is alive at once; no placement can do with less.
+        scratch_bytes: Beside the arena, for each thread.
+        given_up: How many more cycles are predicted than without a limit on memory, as a part of these.
     """
 
     name: str
     kernels: tuple[KernelReport, ...]
     arena_bytes: int
     bound_bytes: int
+    scratch_bytes: int
+    given_up: float
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,9 @@ def describe_programs(calls: Sequence[Calls], arenas: Mapping[str, Arena]) -> tu
     """One report per patch."""
     return tuple(
         ProgramReport(
-            each.name, tuple(map(_kernel, each.calls)), arenas[each.name].bytes, arenas[each.name].lower_bound
+            *(each.name, tuple(map(_kernel, each.calls))),
+            *(arenas[each.name].bytes, arenas[each.name].lower_bound, each.scratch),
+            given_up=each.given_up,
         )
         for each in calls
     )
@@ -132,8 +138,11 @@ def _program(program: ProgramReport) -> list[str]:
     rows = [
         (kernel.kernel, _nodes(kernel.nodes), f"{kernel.macs / 1e6:.1f}", kernel.reason) for kernel in program.kernels
     ]
-    arena, bound = program.arena_bytes / 1024, program.bound_bytes / 1024
-    title = f"{program.name}: {len(rows)} calls, arena {arena:,.0f} KiB, {bound:,.0f} KiB alive at once"
+    sizes = program.arena_bytes, program.bound_bytes, program.scratch_bytes
+    arena, bound, scratch = (f"{size / 1024:,.0f} KiB" for size in sizes)
+    title = f"{program.name}: {len(rows)} calls, arena {arena}, {bound} alive at once, scratch {scratch} a thread"
+    if program.given_up:
+        title += f"; {program.given_up:.0%} more cycles predicted, given up to keep within the memory"
     return [title, *table([head, *rows], right=(2,))]
 
 

@@ -117,7 +117,8 @@ def test_chains_compute_what_eager_computes_on_any_threads(name: str, tmp_path: 
 
 def steps_of(model: nn.Module, patch: tuple[int, ...]) -> list[Step]:
     outcome = run_passes(dydca.capture(model.eval(), [patch]), default_passes())
-    return lower(outcome.variants, "p", find_target("host")).steps
+    (calls,) = lower({"p": outcome.variants}, find_target("host"))
+    return calls.steps
 
 
 @pytest.mark.usefixtures("eager_chains")

@@ -31,8 +31,8 @@ class Sine(nn.Module):
 
 def plan_of(model: nn.Module, patches: list[tuple[int, ...]]) -> Plan:
     outcome = run_passes(dydca.capture(model, patches), default_passes())
-    entries = [lower([variant], f"p{number}", find_target("host")) for number, variant in enumerate(outcome.variants)]
-    return write_plan(entries, {})
+    routes = {f"p{number}": [variant] for number, variant in enumerate(outcome.variants)}
+    return write_plan(lower(routes, find_target("host")), {})
 
 
 def chain(sizes: list[int], reads: list[int]) -> Calls:

@@ -61,7 +61,8 @@ def test_exact_excludes_f6(target: Target) -> None:
 def test_a_whole_network_keeps_to_it(precision: Precision) -> None:
     network = nn.Sequential(*(nn.Conv2d(32, 32, 3, padding=1) for _ in range(2)))
     outcome = run_passes(dydca.capture(network, [(1, 32, 24, 24)]), default_passes())
-    kernels = [call.kernel for call in lower(outcome.variants, "p", WIDE, precision).calls]
+    (calls,) = lower({"p": outcome.variants}, WIDE, precision)
+    kernels = [call.kernel for call in calls.calls]
     assert [kernel.points for kernel in kernels if isinstance(kernel, WinogradConv)] == [MOST_POINTS[precision]] * 2
 
 

@@ -27,6 +27,10 @@ class ChannelNorm(RowKernel):
         return 1
 
     @property
+    def stores_once(self) -> bool:
+        return self.layer.target_shape[3] % self.lanes == 0
+
+    @property
     def padded_channels(self) -> int:
         return self.layer.source.blocks(self.layer.source_shape[1]) * self.lanes
 

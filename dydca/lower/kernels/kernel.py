@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import prod
+from typing import Self
 
 from dydca.lower.tvm_api import PrimFunc
 
@@ -38,6 +39,10 @@ class Kernel(ABC):
 
     A kernel's work is cut into `extent` units of about equal cost; a call computes [begin, end) of them.
     """
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        """Itself: it never changes."""
+        return self
 
     @property
     @abstractmethod

@@ -44,6 +44,16 @@ class Move(RowKernel):
         return self.layer.target_shape[1]
 
     @property
+    def beside(self) -> tuple[str, ...]:
+        layer = self.layer
+        moved = self.unshuffle > 1 or layer.shuffle > 1 or layer.source != layer.target
+        return super().beside if moved else ("x", *super().beside)
+
+    @property
+    def stores_once(self) -> bool:
+        return self.layer.source.block > 1 or self.layer.target_shape[3] % self.lanes == 0
+
+    @property
     def reach(self) -> Reach:
         return Reach(self.unshuffle, 0, self.unshuffle - 1)
 

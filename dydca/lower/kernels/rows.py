@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -36,10 +36,12 @@ class RowKernel(Kernel):
     Attributes:
         layer: What is computed.
         lanes: Floats of a vector register.
+        over: The parameter over which y is stored, one of `beside`; both are one argument, y.
     """
 
     layer: Layer
     lanes: int
+    over: str | None = field(default=None, kw_only=True)
 
     @property
     @abstractmethod
@@ -76,6 +78,22 @@ class RowKernel(Kernel):
         operands = (Reach() if o.shape[2] == self.layer.target_shape[2] else None for o in self.layer.operands)
         return (self.reach, *(None for _ in self.constants()), *operands)
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The parameters that are read, whether y is stored over one of them or not."""
+        return ("x", *self.constants(), *(f"operand{number}" for number in range(len(self.layer.operands))))
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The parameters that lie as y does, and are read where y is stored, just before."""
+        alike = self.layer.target, self.layer.stored_shape
+        return tuple(f"operand{number}" for number, operand in enumerate(self.layer.operands) if operand == alike)
+
+    @property
+    def stores_once(self) -> bool:
+        """Whether no element of y is computed twice, so that y may be stored over what it is computed from."""
+        return True
+
     def as_link(self, rows: int, lead: int) -> Self:
         """The kernel in a chain: a call makes `rows` rows, which end at `lead` or whole calls from there."""
         return self
@@ -99,11 +117,13 @@ class RowKernel(Kernel):
         named = {"x": _picture(layer.source, layer.source_shape), **self.constants()}
         named |= {f"operand{number}": _picture(*operand) for number, operand in enumerate(layer.operands)}
         named["y"] = _picture(layer.target, layer.stored_shape)
+        named.pop(self.over or "", None)
         return named | ({"scratch": aligned(self.scratch)} if self.scratch else {})
 
     def emit(self) -> PrimFunc:
         with kernel(**self.parameters()) as (arguments, begin, end, finished):
-            self.write(dict(zip(self.parameters(), arguments, strict=True)), begin, end)
+            buffers = dict(zip(self.parameters(), arguments, strict=True))
+            self.write(buffers | ({self.over: buffers["y"]} if self.over else {}), begin, end)
         return finished[0]
 
     @abstractmethod

@@ -166,10 +166,10 @@ class Emitter(RowEmitter["WinogradConv"]):
             bias = T.bind(self.vector("b", block * k.lanes))
             with T.serial(*rows) as i:
                 m = [self.kept(self.halfway(i, j)) for j in range(k.points)]
-                for j, (total, column) in enumerate(
-                    zip(transform_output(k.m, k.taps, m, bias, on), columns, strict=False)
-                ):
-                    value = self.through_epilogue(total, n, block, y + i, column)
+                totals = zip(transform_output(k.m, k.taps, m, bias, on), columns, strict=False)
+                # A column that is not its own would be read, if y lies over an operand, after it has been stored.
+                values = [T.bind(self.through_epilogue(total, n, block, y + i, column)) for total, column in totals]
+                for j, (value, column) in enumerate(zip(values, columns, strict=True)):
                     if k.planar:
                         self.keep(value, self.staged(i, j) + block * k.lanes)
                     else:
