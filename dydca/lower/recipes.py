@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from math import prod
+from functools import lru_cache, partial
+from math import ceil, prod
 from typing import Any, NamedTuple
 
 import torch
@@ -15,12 +15,16 @@ from dydca.lower.kernels.channel_norm import ChannelNorm
 from dydca.lower.kernels.layer import Layer
 from dydca.lower.kernels.move import Move
 from dydca.lower.kernels.plane_sum import PlaneSum
+from dydca.lower.kernels.resize import Resize, Taps
 from dydca.lower.kernels.rows import RowKernel
 from dydca.lower.places import FEW_CHANNELS
 from dydca.lower.steps import Line, as_picture
 from dydca.program import Graph, arguments, op_name
 
 aten = torch.ops.aten
+
+MOST_TAPS = 16
+"""Of a resize; pictures that are made smaller by more than this are left to TVM."""
 
 
 class Recipe(NamedTuple):
@@ -31,7 +35,7 @@ class Recipe(NamedTuple):
         source: The picture it is computed from.
         make: Gives the kernel of a layer, for vectors of so many lanes.
         lines: Steps that come first in its epilogue.
-        planes: Whether it reads planes and stores into any layout, rather than from blocks to blocks.
+        planes: Whether it reads planes and stores into any layout that is wanted, rather than from blocks to blocks.
     """
 
     nodes: tuple[Node, ...]
@@ -65,6 +69,35 @@ def _channel_norm(graph: Graph, facts: Facts, permute: Node) -> Recipe | None:
 def _unshuffle(_graph: Graph, _facts: Facts, node: Node) -> Recipe:
     factor = int(arguments(node)["downscale_factor"])
     return Recipe((node,), node.all_input_nodes[0], partial(Move, unshuffle=factor), planes=True)
+
+
+def _resize(_graph: Graph, facts: Facts, node: Node) -> Recipe | None:
+    source = node.all_input_nodes[0]
+    shape, named = facts.shape(source), arguments(node)
+    options = tuple((key, tuple(value) if isinstance(value, list) else value) for key, value in named.items())[1:]
+    if facts[source].dtype != torch.float32 or not prod(facts.shape(node)):
+        return None
+    rows, columns = (_taps(node.target, options, axis, shape[2 + axis]) for axis in (0, 1))
+    if max(rows.span, columns.span) > MOST_TAPS:
+        return None
+    make = partial(Resize, rows=rows, columns=columns)
+    return Recipe((node,), source, make, planes=shape[1] <= FEW_CHANNELS)
+
+
+@lru_cache(256)
+def _taps(operator: Any, options: tuple[tuple[str, Any], ...], axis: int, size: int) -> Taps:
+    """What PyTorch itself makes of unit vectors along one axis, the other one of the fewest pixels it takes."""
+    named: dict[str, Any] = dict(options)
+    factors = named.get("scale_factors")
+    other = 1
+    if named.get("output_size"):
+        named["output_size"] = [wanted if own == axis else 1 for own, wanted in enumerate(named["output_size"])]
+    elif factors:
+        other = ceil(1 / factors[1 - axis])
+    units = torch.eye(size).reshape((1, size, size, 1) if axis == 0 else (1, size, 1, size))
+    units = units.expand(-1, -1, *((-1, other) if axis == 0 else (other, -1)))
+    resized = operator(units.contiguous(), **named)[0]
+    return Taps.of((resized[:, :, 0] if axis == 0 else resized[:, 0]).T.numpy())
 
 
 def _plane_sum(_graph: Graph, facts: Facts, node: Node) -> Recipe | None:
@@ -112,6 +145,9 @@ def _only_reader(node: Node, target: Any) -> Node | None:
 _FINDERS: dict[Any, Callable[[Graph, Facts, Node], Recipe | None]] = {
     aten.permute.default: _channel_norm,
     aten.pixel_unshuffle.default: _unshuffle,
+    **dict.fromkeys((aten.upsample_nearest2d.vec, aten._upsample_nearest_exact2d.vec), _resize),
+    **dict.fromkeys((aten.upsample_bilinear2d.vec, aten._upsample_bilinear2d_aa.vec), _resize),
+    **dict.fromkeys((aten.upsample_bicubic2d.vec, aten._upsample_bicubic2d_aa.vec), _resize),
     **dict.fromkeys((aten.adaptive_avg_pool2d.default, aten.mean.dim, aten.sum.dim_IntList), _plane_sum),
     **dict.fromkeys((aten.var.correction, aten.var.dim, aten.std.correction, aten.std.dim), _plane_sum),
 }

@@ -132,7 +132,7 @@ class StraightLine:
         weight = np.pad(weight, ((0, 0), (source.lane, 0), (0, 0), (0, 0)))
         n, _, h, w = self.at.picture(group.source)
         result = self.at.result(group.result, layout)
-        written = self._scratch(group) if turned else result
+        written = self._scratch(group, self.target.lanes) if turned else result
         layer = Conv(
             *(source.layout, (n, source.lane + channels, h, w), written.layout, shape),
             *(1 if turned else group.shuffle, tuple(group.steps), operands, self._window(group)),
@@ -157,13 +157,14 @@ class StraightLine:
         operands, readings = self._read(group, block)
         result = self.at.result(group.result, layout)
         moved = group.shuffle > 1 or not (recipe.planes or layout.block == block)
-        written = self._scratch(group) if moved else result
+        written = self._scratch(group, block) if moved else result
         steps = tuple(group.steps)
         layer = Layer(
             source.layout, self.at.picture(group.source), written.layout, shape, steps=steps, operands=operands
         )
         kernel = recipe.make(layer, self.target.lanes)
-        self._call(group, kernel, [source.value, *readings], written, result)
+        tables = [Weight(f"{group.root}_{name}", table) for name, table in kernel.tables().items()]
+        self._call(group, kernel, [source.value, *tables, *readings], written, result)
 
     def _lower_chain(self, group: Group) -> None:
         source, shape = self.at.of(group.source)[0], self.at.picture(group.source)
@@ -173,9 +174,9 @@ class StraightLine:
         kernel = Move(layer, self.target.lanes, first_lane=source.lane)
         self._call(group, kernel, [source.value, *readings], result, result)
 
-    def _scratch(self, group: Group) -> Place:
-        """A place in blocks for what is moved afterwards."""
-        layout = Layout(self.target.lanes, 0)
+    def _scratch(self, group: Group, block: int) -> Place:
+        """A place for what is moved afterwards."""
+        layout = Layout(block, 0)
         return Place(Value(f"{group.root}", self.at.picture(group.computed), layout=layout), layout)
 
     def _call(

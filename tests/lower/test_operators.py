@@ -38,7 +38,24 @@ def conv(inputs: int, outputs: int, kernel: Any = 3, **options: Any) -> nn.Conv2
     return nn.Conv2d(inputs, outputs, kernel, **{"padding": 1} | options)
 
 
+def resized(mode: str, *ways: dict[str, Any]) -> tuple[Callable[[Any, Tensor], Any], list[nn.Module], tuple[int, ...]]:
+    """Planes and blocks, each with an epilogue that reads another picture."""
+
+    def forward(m: Sequence[nn.Module], x: Tensor) -> tuple[Tensor, ...]:
+        few = [F.interpolate(x, mode=mode, **way) for way in ways]
+        many = [F.interpolate(m[0](x), mode=mode, **way) for way in ways]
+        return *((y + y.mean() * 0.5).clamp(0, 1) for y in few), *(
+            F.relu(y) * torch.sigmoid(y[:, :, :, :1]) for y in many
+        )
+
+    return forward, [conv(3, 20)], (2, 3, 11, 21)
+
+
 CASES: dict[str, tuple[Callable[[Any, Tensor], Any], list[nn.Module], tuple[int, ...]]] = {
+    "resize to nearest": resized("nearest", {"scale_factor": 3}, {"size": (13, 40)}),
+    "resize bilinear": resized("bilinear", {"scale_factor": 4}, {"scale_factor": (1.7, 0.4)}),
+    "resize bilinear, corners": resized("bilinear", {"scale_factor": 2, "align_corners": True}, {"size": (5, 7)}),
+    "resize bicubic": resized("bicubic", {"scale_factor": 2}, {"size": (30, 30), "align_corners": True}),
     "stride": (lambda m, x: m[0](x), [conv(3, 20, stride=2)], (1, 3, 17, 21)),
     "dilation": (lambda m, x: m[1](m[0](x)), [conv(3, 16), conv(16, 16, 5, dilation=3, padding=6)], (1, 3, 19, 23)),
     "pointwise": (lambda m, x: m[1](m[0](x)), [conv(3, 40, 1, padding=0), conv(40, 24, 1, padding=0)], (2, 3, 9, 11)),

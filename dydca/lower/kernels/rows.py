@@ -112,6 +112,10 @@ class RowKernel(Kernel):
         """The parameters between x and the operands."""
         return {}
 
+    def tables(self) -> dict[str, NDArray[np.float32]]:
+        """What stands in the constants that follow from the kernel alone."""
+        return {}
+
     def parameters(self) -> dict[str, Parameter]:
         layer = self.layer
         named = {"x": _picture(layer.source, layer.source_shape), **self.constants()}
