@@ -86,9 +86,7 @@ def analysis() -> str:
     save = "import torch, dydca.models; torch.save(dydca.models.DynamicWDSR(scale=2), 'model.pt')"
     with tempfile.TemporaryDirectory() as folder:
         _output(["-c", save], folder)
-        return _output(
-            ["-m", "dydca.analyze", "model.pt", "--patch", "108x96", "--patch", "54x48", "--no-tensors"], folder
-        )
+        return _output(["-m", "dydca.analyze", "model.pt", "--patch", "108x96", "--patch", "54x48"], folder)
 
 
 def _output(arguments: Sequence[str], folder: str) -> str:

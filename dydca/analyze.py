@@ -40,6 +40,7 @@ def _run(options: argparse.Namespace) -> None:
 
     model = read_model(options.model, allow=options.allow, trust_pickle=options.trust_pickle)
     analysis = explain(model, options.patch, max_routes=options.max_routes)
+    expected = analysis.expected_macs(dict(options.frequency)) if options.frequency else None
     as_json = json.dumps(analysis.to_dict(), indent=1) if options.json else ""
     if options.json == "-":
         print(as_json)
@@ -47,6 +48,8 @@ def _run(options: argparse.Namespace) -> None:
     if options.json:
         _write(Path(options.json), as_json + "\n")
     print(analysis)
+    if expected is not None:
+        print(f"\nexpected cost of a patch: {expected / 1e9:.4f} GMAC")
     if options.tensors:
         print()
         print(analysis.tensors())
@@ -72,8 +75,15 @@ def _write(path: Path, text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     description = "Routes, shapes, memory and cost of a network."
     parser = argparse.ArgumentParser("dydca analyze", description=description, parents=[model_arguments()])
-    each = argparse.BooleanOptionalAction
-    parser.add_argument("--tensors", action=each, default=True, help="list every tensor (the default)")
+    parser.add_argument("--tensors", action="store_true", help="list every tensor of every route")
+    parser.add_argument(
+        "--frequency",
+        action="append",
+        default=[],
+        type=_frequency,
+        metavar="ROUTE=NUMBER",
+        help="how often a route is taken, in any unit; the cost of a patch on average follows",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the whole report as JSON; - writes it to stdout instead")
     return parser
 
@@ -101,6 +111,14 @@ def model_arguments() -> argparse.ArgumentParser:
         "--trust-pickle", action="store_true", help="unpickle the file without restriction; it can run code"
     )
     return parser
+
+
+def _frequency(text: str) -> tuple[str, float]:
+    name, _, number = text.partition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ROUTE=NUMBER, e.g. route0=0.3") from None
 
 
 def parse_patch(text: str) -> PatchArgument:

@@ -240,6 +240,13 @@ CODES: dict[str, Explanation] = {
         "The memory allowed for activations is less than the smallest tile needs.",
         "Allow more with --memory; where values or the whole picture decide, the picture is not cut at all.",
     ),
+    "DYD850": Explanation(
+        "The network has no route or node of that name.", "Choose one of those that the report lists with --tensors."
+    ),
+    "DYD851": Explanation(
+        "The expected cost of a network cannot be told from the given frequencies of its routes.",
+        "Give numbers of at least 0, not all of them 0, for routes whose cost is known.",
+    ),
     "DYD901": Explanation("The command line is not understood.", "See --help of the command."),
     "DYD902": Explanation(
         "An optional part is not installed.",

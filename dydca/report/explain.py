@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import Node
 
 from dydca.analysis import Fact, Facts, Size, analyze_patch, analyze_route
-from dydca.analysis.cost import macs, memory, size_bytes
+from dydca.analysis.acceptance import acceptance
+from dydca.analysis.cost import Memory, macs, memory, size_bytes
+from dydca.analysis.demand import dead
 from dydca.analysis.nearest import require_accepted
 from dydca.analysis.notation import factored, size_text
+from dydca.analysis.receptive_field import Sight, receptive_field
 from dydca.capture.capture import capture
 from dydca.capture.signature import Examples, PatchShapes
 from dydca.inputs import Range
 from dydca.program import Decision, Graph, Guard, Program, Route, op_name, source_line, where
-from dydca.report.analysis import Analysis, InputReport, NeedReport, PatchReport, RouteReport, Sizes, TensorReport
+from dydca.report.analysis import (
+    Analysis,
+    InputReport,
+    NeedReport,
+    PatchReport,
+    RouteReport,
+    SightReport,
+    Sizes,
+    TensorReport,
+    UnknownReport,
+)
 from dydca.shapes import MAX_ROUTES, Patch, patch_label
 
 
@@ -98,6 +113,8 @@ def _trained_in(graph: Graph, trained: Mapping[str, Tensor]) -> int:
 def _route(program: Program, route: Route, trained: Mapping[str, Tensor]) -> RouteReport:
     symbolic = analyze_route(program, route)
     concrete = {patch_label(patch): analyze_patch(program, route, patch) for patch in route.patches}
+    uses = {label: use for label, facts in concrete.items() if (use := _memory(route.graph, facts))}
+    example = next(iter(concrete.values()), None) or analyze_patch(program, route, route.example)
     steps: tuple[Guard | Decision, ...] = (*route.regions[0], *route.decisions)
     own = [step.line for step in steps if step.line]
     return RouteReport(
@@ -109,38 +126,57 @@ def _route(program: Program, route: Route, trained: Mapping[str, Tensor]) -> Rou
         parameters=_trained_in(route.graph, trained),
         macs=size_text(factored(sum((macs(node, symbolic) for node in route.graph), start=0))),
         needs=tuple(
-            NeedReport(size_text(need.condition), where(need.node), need.what) for need in symbolic.assumptions
+            NeedReport(size_text(need.condition), where(need.node), need.what)
+            for need in acceptance(program, route).telling
         ),
-        dead=tuple(node.name for node in _dead(route.graph)),
+        classes=dict(Counter(kind.name for kind in symbolic.classes.values())),
+        sights=tuple(_sights(program, route, example)),
+        unknown=tuple(
+            UnknownReport(str(symbol), size_text(entry.low), size_text(entry.high), where(entry.node))
+            for symbol, entry in symbolic.unknown.items()
+        ),
+        dead=tuple(map(where, dead(route.graph, example))),
         unruled=tuple(dict.fromkeys(str(node.target) for node in symbolic.unruled)),
         patches=tuple(
-            _patch(program, route, patch, facts) for patch, facts in zip(route.patches, concrete.values(), strict=True)
+            _patch(program, route, patch, facts, uses.get(label))
+            for patch, (label, facts) in zip(route.patches, concrete.items(), strict=True)
         ),
-        tensors=tuple(_tensor(node, symbolic, concrete) for node in route.graph if node.op != "output"),
+        tensors=tuple(
+            _tensor(node, place, symbolic, concrete, uses)
+            for place, node in enumerate(route.graph)
+            if node.op != "output"
+        ),
     )
 
 
-def _dead(graph: Graph) -> list[Node]:
-    """Operators whose value reaches no output."""
-    live: set[Node] = set()
-    pending = list(graph.outputs)
-    while pending:
-        if (node := pending.pop()) not in live:
-            live.add(node)
-            pending += node.all_input_nodes
-    return [node for node in graph if node.op == "call_function" and node not in live]
+def _sights(program: Program, route: Route, facts: Facts) -> Iterator[SightReport]:
+    names = dict(zip(route.graph.inputs, (spec.name for spec in program.inputs), strict=True))
+    results = dict(zip(reversed(route.graph.outputs[: len(program.outputs)]), reversed(program.outputs), strict=True))
+    for field in receptive_field(route.graph, facts):
+        if field.output in results:  # decisions are outputs, too
+            for axis, sight in (("rows", field.rows), ("columns", field.columns)):
+                yield _sight(results[field.output], names[field.input], axis, sight)
 
 
-def _patch(program: Program, route: Route, patch: Patch, facts: Facts) -> PatchReport:
+def _sight(output: str, source: str, axis: str, sight: Sight) -> SightReport:
+    culprit = where(sight.unbounded) if sight.unbounded else None
+    return SightReport(output, source, axis, str(sight.scale), sight.step, sight.before, sight.after, culprit)
+
+
+def _memory(graph: Graph, facts: Facts) -> Memory | None:
+    """None if a size depends on the data."""
+    known = all(isinstance(size, int) for fact in facts.values() for size in _all_sizes(fact))
+    return memory(graph, facts) if known else None
+
+
+def _patch(program: Program, route: Route, patch: Patch, facts: Facts, use: Memory | None) -> PatchReport:
     graph = route.graph
     outputs = tuple(_sizes(facts[node]) for node in graph.outputs[: len(program.outputs)])  # decisions follow
-    known = all(isinstance(size, int) for fact in facts.values() for size in _all_sizes(fact))
-    use = memory(graph, facts) if known else None
     return PatchReport(
         label=patch_label(patch),
         inputs=patch,
         outputs=outputs,
-        macs=sum(_number(macs(node, facts)) for node in graph) if known else None,
+        macs=sum(_number(macs(node, facts)) for node in graph) if use else None,
         activation_bytes=use.total if use else None,
         peak_bytes=use.peak if use else None,
         bound_bytes=use.bound if use else None,
@@ -159,18 +195,30 @@ def _number(size: Size) -> int:
     return size if isinstance(size, int) else 0
 
 
-def _tensor(node: Node, symbolic: Facts, concrete: Mapping[str, Facts]) -> TensorReport:
+def _tensor(
+    node: Node, place: int, symbolic: Facts, concrete: Mapping[str, Facts], uses: Mapping[str, Memory]
+) -> TensorReport:
     fact = symbolic[node]
     return TensorReport(
         name=node.name,
         op=op_name(node),
+        kind=symbolic.classes[node].name if node in symbolic.classes else None,
         line=source_line(node),
         dtype=_text(fact.dtype),
         shape=_sizes(fact),
         shapes={label: _sizes(facts[node]) for label, facts in concrete.items()},
         value=None if fact.value is None else size_text(fact.value),
+        interval=_ends(fact),
         macs={label: _number(macs(node, facts)) for label, facts in concrete.items()},
         bytes={label: _number(size_bytes(facts[node])) for label, facts in concrete.items()},
+        live={label: use.live[place] for label, use in uses.items()},
         constant=fact.constant,
         unruled=node in symbolic.unruled,
     )
+
+
+def _ends(fact: Fact) -> tuple[float | None, float | None]:
+    if fact.dtype is None:
+        return None, None
+    low, high = fact.bounds.low, fact.bounds.high
+    return low if math.isfinite(low) else None, high if math.isfinite(high) else None

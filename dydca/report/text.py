@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 
-from dydca.report.analysis import Analysis, PatchReport, RouteReport, Sizes, TensorReport
+from dydca.report.analysis import Analysis, NeedReport, PatchReport, RouteReport, SightReport, Sizes, TensorReport
 
 Row = Sequence[str]
 SHOWN = 8
@@ -27,8 +27,15 @@ def table(rows: Sequence[Row], *, right: Iterable[int] = ()) -> list[str]:
 
 def summary(analysis: Analysis) -> str:
     """The network, its routes and patches, and all that a user may have to act on."""
-    blocks = [_heading(analysis), _routes(analysis), _patches(analysis), *_findings(analysis)]
-    return "\n\n".join("\n".join(block) for block in blocks)
+    blocks = [
+        _heading(analysis),
+        _routes(analysis),
+        _patches(analysis),
+        _needs(analysis),
+        _sights(analysis),
+        *_findings(analysis),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
 def _heading(analysis: Analysis) -> list[str]:
@@ -47,7 +54,7 @@ def _count(number: int, noun: str, plural: str = "s") -> str:
 
 
 def _routes(analysis: Analysis) -> list[str]:
-    head = ("route", "predicate", "decided at", "patches", "nodes", "parameters", "MAC")
+    head = ("route", "predicate", "decided at", "patches", "nodes", "parameters", "MAC", "classes")
     rows = [
         (
             route.name,
@@ -57,6 +64,7 @@ def _routes(analysis: Analysis) -> list[str]:
             str(route.nodes),
             f"{route.parameters:,}",
             route.macs,
+            ", ".join(f"{count} {name}" for name, count in route.classes.items()),
         )
         for route in analysis.routes
     ]
@@ -84,16 +92,57 @@ def _shape(sizes: Sizes) -> str:
     return f"[{', '.join(map(str, sizes))}]"
 
 
+def _needs(analysis: Analysis) -> list[str]:
+    """What operators ask of sizes, each condition once."""
+    asking: dict[NeedReport, list[str]] = {}
+    for route in analysis.routes:
+        for need in route.needs:
+            asking.setdefault(need, []).append(route.name)
+    rows = [(need.condition, ", ".join(on), f"else {need.reason}", _short(need.node)) for need, on in asking.items()]
+    return table([("needed of sizes", "on", "", "by"), *rows]) if rows else []
+
+
+def _sights(analysis: Analysis) -> list[str]:
+    """How far outputs see, which is what a tile needs of its surroundings."""
+    head = ("an output pixel of", "on", "sees of", "scale", "rows", "columns", "in steps of")
+    pairs = [
+        (route.name, rows, columns)
+        for route in analysis.routes
+        for rows, columns in zip(route.sights[::2], route.sights[1::2], strict=True)
+    ]
+    rows = [
+        (
+            rows.output,
+            name,
+            rows.input,
+            _either(rows.scale, columns.scale, "x"),
+            _window(rows),
+            _window(columns),
+            _either(str(rows.step), str(columns.step), "x"),
+        )
+        for name, rows, columns in pairs
+    ]
+    return table([head, *rows]) if rows else []
+
+
+def _window(sight: SightReport) -> str:
+    return f"all, by {_short(sight.unbounded)}" if sight.unbounded else f"-{sight.before}..+{sight.after}"
+
+
+def _either(rows: str, columns: str, between: str) -> str:
+    return rows if rows == columns else f"{rows}{between}{columns}"
+
+
 def _findings(analysis: Analysis) -> Iterator[list[str]]:
     """What a user may have to act on; nothing where there is nothing to say."""
     if analysis.uncovered:
         yield ["not covered by any declared patch", *(f"  {region}" for region in analysis.uncovered)]
     for route in analysis.routes:
-        if route.needs:
-            rows = [(f"  {need.condition}", need.reason, _short(need.node)) for need in route.needs]
-            yield [f"{route.name} needs, beside its predicate", *table(rows)]
+        if route.unknown:
+            rows = [(f"  {entry.low} <= {entry.symbol} <= {entry.high}", _short(entry.node)) for entry in route.unknown]
+            yield [f"{route.name} has numbers that only execution tells", *table(rows)]
         if route.dead:
-            yield [f"{route.name} computes and never uses", *_names(route.dead)]
+            yield [f"{route.name} computes and never uses", *_names(tuple(map(_short, route.dead)))]
         if route.unruled:
             yield [f"{route.name} has operators without a rule; their shapes are PyTorch's", *_names(route.unruled)]
     if analysis.unread:
@@ -118,7 +167,7 @@ def tensor_tables(analysis: Analysis) -> str:
 
 def _tensors(route: RouteReport) -> list[str]:
     labels = [patch.label for patch in route.patches]
-    head = ("tensor", "operator", "dtype", "shape", *labels, "MMAC", "KiB", "source")
+    head = ("tensor", "operator", "class", "dtype", "shape", "values", *labels, "MMAC", "KiB", "source")
     stored = sum(tensor.op == "get_attr" for tensor in route.tensors)
     rows = [_tensor_row(tensor, labels) for tensor in route.tensors if tensor.op != "get_attr"]
     first = len(head) - 3
@@ -133,10 +182,19 @@ def _tensor_row(tensor: TensorReport, labels: Sequence[str]) -> Row:
     return (
         f"%{tensor.name}",
         f"{tensor.op} (no rule)" if tensor.unruled else tensor.op,
+        tensor.kind or "",
         tensor.dtype or "scalar",
         _shape(tensor.shape) if tensor.dtype else tensor.value or "",
+        _interval(tensor.interval),
         *(_shape(tensor.shapes[label]) if tensor.dtype else "" for label in labels),
         " ".join(f"{count / 1e6:.2f}" for count in macs) if any(macs) else "",
         " ".join(f"{count / 1024:.1f}" for count in sizes) if tensor.dtype else "",
         _short(tensor.line or "-"),
     )
+
+
+def _interval(ends: tuple[float | None, float | None]) -> str:
+    low, high = ends
+    if low is None and high is None:
+        return ""
+    return f"{'-inf' if low is None else f'{low:.4g}'}..{'inf' if high is None else f'{high:.4g}'}"

@@ -36,7 +36,6 @@ def test_as_a_command(model: str, tmp_path: Path) -> None:
         "108x96",
         "--patch",
         "54x48",
-        "--no-tensors",
         "--json",
         "report.json",
     ]
@@ -59,8 +58,22 @@ def test_json_to_stdout_is_nothing_but_json(model: str, capsys: pytest.CaptureFi
 
 
 def test_tensors(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([model, "--patch", "12x8"]) == 0
-    assert "%pixel_shuffle" in capsys.readouterr().out
+    arguments = [model, "--patch", "12x8"]
+    assert main(arguments) == 0
+    assert "%pixel_shuffle  " not in capsys.readouterr().out
+    assert main([*arguments, "--tensors"]) == 0
+    assert "%pixel_shuffle  " in capsys.readouterr().out
+
+
+def test_the_expected_cost(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [model, "--patch", "108x96", "--patch", "54x48", "--frequency", "route0=1", "--frequency"]
+    assert main([*arguments, "route1=3"]) == 0
+    macs = (1 * 78948 * 108 * 96 + 3 * 152676 * 54 * 48) / 4
+    assert f"expected cost of a patch: {macs / 1e9:.4f} GMAC" in capsys.readouterr().out
+    assert main([*arguments, "route7=1"]) == 1
+    assert capsys.readouterr().err.startswith("DYD850: ")
+    assert main([*arguments, "route1=nan"]) == 1
+    assert capsys.readouterr().err.startswith("DYD851: ")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +110,14 @@ class Own(nn.ReLU):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["m.pt"], ["m.pt", "--patch", "8y8"], ["m.pt", "--patch", "0x8"], ["--patch", "8x8"]]
+    "arguments",
+    [
+        ["m.pt"],
+        ["m.pt", "--patch", "8y8"],
+        ["m.pt", "--patch", "0x8"],
+        ["--patch", "8x8"],
+        ["m.pt", "--patch", "8x8", "--frequency", "0.5"],
+    ],
 )
 def test_usage(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:

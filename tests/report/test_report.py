@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dydca.analysis.notation import size_text
-from dydca.errors import ShapeError
+from dydca.errors import ShapeError, UsageError
 from dydca.models import DynamicWDSR
 from dydca.report import Analysis, explain
 from dydca.report.text import table
@@ -73,7 +73,7 @@ def test_memory_by_hand(wdsr: Analysis) -> None:
 
 def test_data_is_json_with_a_version(wdsr: Analysis) -> None:
     data = json.loads(json.dumps(wdsr.to_dict()))
-    assert data["schema"] == {"name": "dydca.analysis", "version": 1}
+    assert data["schema"] == {"name": "dydca.analysis", "version": 2}
     tensor = next(tensor for tensor in data["routes"][0]["tensors"] if tensor["name"] == "pixel_shuffle")
     assert tensor["shape"] == [1, 3, "2*H", "2*W"]
     assert tensor["shapes"] == {"108x96": [1, 3, 216, 192]}
@@ -87,6 +87,45 @@ def test_findings(odd: Analysis) -> None:
     assert "W_x > 40" in odd.uncovered[0]
     needs = [(need.condition, need.reason) for need in odd.routes[0].needs]
     assert ("H_x % 2 == 0", "the height is not divisible by the factor") in needs
+
+
+def test_classes_sights_and_live_memory(wdsr: Analysis) -> None:
+    route = wdsr.routes[0]
+    assert route.classes == {"ISDOS": route.nodes}
+    rows, columns = route.sights
+    halo = 1 + 2 * 2 + 1  # a convolution, two blocks of two, and one at the end, which is 3x3 as well
+    assert (rows.before, rows.after, rows.scale, rows.step) == (halo, halo, "2", 1)
+    assert (columns.axis, columns.before) == ("columns", halo)
+    live = [tensor.live["108x96"] for tensor in route.tensors]
+    assert max(live) == route.patches[0].peak_bytes
+
+
+def test_intervals_follow_from_the_range_of_the_input() -> None:
+    analysis = explain(nn.Sequential(nn.Hardtanh(0, 0.5)), [(1, 3, 4, 4)], input_range=(-1, 1))
+    ends = {tensor.op: tensor.interval for tensor in analysis.routes[0].tensors}
+    assert ends == {"placeholder": (-1, 1), "hardtanh": (0, 0.5)}
+
+
+def test_dead_operators_are_told_with_their_lines() -> None:
+    class Wasteful(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            both = torch.cat([x, x.exp()], 1)
+            return both[:, :3] + 1
+
+    analysis = explain(Wasteful(), [(1, 3, 4, 4)])
+    (dead,) = analysis.routes[0].dead
+    assert dead.startswith("%exp = exp (test_report.py:")
+    assert "computes and never uses" in str(analysis)
+
+
+def test_a_picture_seen_whole_is_said_with_the_culprit() -> None:
+    class Mean(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x - x.mean(2, keepdim=True)
+
+    analysis = explain(Mean(), [(1, 3, 4, 4)])
+    assert "all, by %mean = mean (test_report.py:" in str(analysis)
+    assert [sight.before for sight in analysis.routes[0].sights] == [None, 0]
 
 
 def test_a_route_with_an_operator_without_a_rule() -> None:
@@ -103,6 +142,12 @@ def test_sizes_that_the_data_decides_leave_the_cost_open() -> None:
 
     analysis = explain(Sparse(), [(1, 3, 8, 8)])
     assert analysis.routes[0].patches[0].macs is None
+    (unknown,) = analysis.routes[0].unknown
+    assert (unknown.low, unknown.high) == ("0", "C*H*W")
+    assert unknown.node.startswith("%index = index (test_report.py:")
+    assert analysis.routes[0].classes["EDO"] == 1
+    with pytest.raises(UsageError, match="DYD851"):
+        analysis.expected_macs({"route0": 1})
     assert "?" in str(analysis)
 
 
