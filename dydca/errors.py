@@ -247,6 +247,14 @@ CODES: dict[str, Explanation] = {
         "The expected cost of a network cannot be told from the given frequencies of its routes.",
         "Give numbers of at least 0, not all of them 0, for routes whose cost is known.",
     ),
+    "DYD852": Explanation(
+        "torch.compile was to record gradients through a graph that the backend `dydca` compiles for inference only.",
+        "Call the network under torch.inference_mode() or torch.no_grad().",
+    ),
+    "DYD853": Explanation(
+        "A weight was changed after the backend `dydca` of torch.compile had compiled it into the network.",
+        "Call torch.compiler.reset() after changing weights; the next call compiles anew.",
+    ),
     "DYD901": Explanation("The command line is not understood.", "See --help of the command."),
     "DYD902": Explanation(
         "An optional part is not installed.",
