@@ -1,16 +1,18 @@
 """``torch.compile(model, backend="dydca")``: graphs of TorchDynamo through the native plan, never back to PyTorch.
 
-TorchDynamo hands over a graph whose parameters, buffers and symbolic sizes are inputs. Each call binds them: a network is
-compiled for the sizes of the tensors at the first call that has them, with the weights of that moment as constants.
+TorchDynamo hands over a graph whose parameters, buffers and symbolic sizes are inputs. Each call binds them: a network
+is compiled at the first call with these sizes, and the weights of that moment are its constants.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._subclasses import FakeTensorMode
 
 from dydca.api import compile
 from dydca.compiled import CompiledNetwork
@@ -37,8 +39,32 @@ def _is_weight(value: object) -> bool:
     return isinstance(value, nn.Parameter) or getattr(value, "_dynamo_static_input_type", None) is not None
 
 
+@dataclass(frozen=True)
+class _Specialization:
+    """A network for one combination of sizes.
+
+    Attributes:
+        network: Returns the tensors among the results, then the inputs that are written to.
+        numbers: The results that are numbers, None in the place of tensors.
+        written: Which of the tensors that change from call to call the graph writes to.
+    """
+
+    network: CompiledNetwork
+    numbers: list[Any]
+    written: list[int]
+
+    def __call__(self, tensors: Sequence[Tensor]) -> tuple[Any, ...]:
+        """Runs it, and writes to the inputs as the graph would."""
+        returned = self.network(*tensors)
+        results = iter(returned if isinstance(returned, tuple) else (returned,))
+        values = tuple(next(results) if number is None else number for number in self.numbers)
+        for place, result in zip(self.written, results, strict=True):
+            tensors[place].copy_(result)
+        return values
+
+
 class _Specialized:
-    """A graph with one network for each combination of sizes it was called with.
+    """A graph, compiled for each combination of sizes that it was called with.
 
     Args:
         graph: With a placeholder for each argument.
@@ -48,48 +74,43 @@ class _Specialized:
 
     def __init__(self, graph: fx.GraphModule, is_weight: Sequence[bool], options: dict[str, Any]) -> None:
         self._graph, self._is_weight, self._options = graph, is_weight, options
-        self._networks: dict[tuple[object, ...], tuple[CompiledNetwork, list[Any]]] = {}
+        self._known: dict[tuple[object, ...], _Specialization] = {}
         self._versions: list[tuple[int, int]] = []
 
     def __call__(self, *values: Any) -> tuple[Any, ...]:
-        """Runs the network for these sizes."""
+        """Runs what was compiled for these sizes."""
         if torch.is_grad_enabled() and any(isinstance(value, Tensor) and value.requires_grad for value in values):
             raise CaptureError("DYD852", "a compiled network records no gradients")
-        versions = [(each.data_ptr(), 0 if each.is_inference() else each._version) for each in self._split(values)[0]]
-        if self._networks and versions != self._versions:
+        pairs = list(zip(values, self._is_weight, strict=True))
+        weights = [value for value, is_weight in pairs if is_weight]
+        tensors = [value for value, is_weight in pairs if isinstance(value, Tensor) and not is_weight]
+        versions = [(each.data_ptr(), 0 if each.is_inference() else each._version) for each in weights]
+        if self._known and versions != self._versions:
             raise CaptureError("DYD853", "a weight has changed since the network was compiled")
         key = tuple(value.shape if isinstance(value, Tensor) else value for value in values)
-        if key not in self._networks:
-            self._networks[key], self._versions = self._compiled(values), versions
-        network, numbers = self._networks[key]
-        results = network(*self._split(values)[1])
-        tensors = iter(results if isinstance(results, tuple) else (results,))
-        return tuple(next(tensors) if number is None else number for number in numbers)
+        if key not in self._known:
+            self._known[key], self._versions = self._specialize(pairs, tensors), versions
+        return self._known[key](tensors)
 
-    def _split(self, values: Sequence[Any]) -> tuple[list[Tensor], list[Tensor]]:
-        """Weights, and the tensors that change from call to call."""
-        pairs = list(zip(values, self._is_weight, strict=True))
-        changing = [value for value, is_weight in pairs if isinstance(value, Tensor) and not is_weight]
-        return [value for value, is_weight in pairs if is_weight], changing
-
-    def _compiled(self, values: Sequence[Any]) -> tuple[CompiledNetwork, list[Any]]:
-        """The network, and what it returns beside tensors."""
-        tensors = self._split(values)[1]
-        module = _bound(self._graph, zip(values, self._is_weight, strict=True))
-        numbers = _numbers(module.graph)
+    def _specialize(self, pairs: Iterable[tuple[Any, bool]], tensors: Sequence[Tensor]) -> _Specialization:
+        module = _bound(self._graph, pairs)
+        numbers = _keep_tensors(module)
+        written = _written(module, tensors)
+        places = module.graph.find_nodes(op="placeholder")
+        output = module.graph.output_node()
+        output.args = ((*output.args[0], *(places[place] for place in written)),)  # type: ignore[misc]
         module.recompile()
-        names = [str(node.target) for node in module.graph.find_nodes(op="placeholder")]
-        patch = {name: tuple(tensor.shape) for name, tensor in zip(names, tensors, strict=True)}
-        return compile(module, [patch], example_inputs=tensors, **self._options), numbers
+        patch = {str(node.target): tuple(tensor.shape) for node, tensor in zip(places, tensors, strict=True)}
+        network = compile(module, [patch], example_inputs=tensors, **self._options)
+        return _Specialization(network, numbers, written)
 
 
 def _bound(graph: fx.GraphModule, values: Iterable[tuple[Any, bool]]) -> fx.GraphModule:
     """The graph with weights as constants and sizes as numbers; the tensors that are left are its inputs."""
     bound = fx.GraphModule(graph, fx.Graph())
     bound.graph.output(bound.graph.graph_copy(graph.graph, {}))
-    for number, (node, (value, is_weight)) in enumerate(
-        zip(bound.graph.find_nodes(op="placeholder"), values, strict=True)
-    ):
+    places = bound.graph.find_nodes(op="placeholder")
+    for number, (node, (value, is_weight)) in enumerate(zip(places, values, strict=True)):
         if isinstance(value, Tensor) and not is_weight:
             continue
         if is_weight:
@@ -106,18 +127,24 @@ def _fix(size: fx.Node, value: int | float | bool) -> None:
     """Lets all users of a symbolic size read a number, and works out what they compute of numbers alone."""
     for user in list(size.users):
         user.args, user.kwargs = fx.map_arg((user.args, user.kwargs), lambda node: value if node is size else node)
-        if (
-            user.op == "call_function"
-            and getattr(user.target, "__module__", None) == "_operator"
-            and not user.all_input_nodes
-        ):
+        if not isinstance(user.target, str) and user.target.__module__ == "_operator" and not user.all_input_nodes:
             _fix(user, user.target(*user.args))
             user.graph.erase_node(user)
 
 
-def _numbers(graph: fx.Graph) -> list[Any]:
-    """What the graph returns where it is a number, None in the place of tensors; the graph keeps the tensors alone."""
-    output = graph.output_node()
+def _keep_tensors(module: fx.GraphModule) -> list[Any]:
+    """Lets the graph return its tensors alone; gives what it returned that is a number, None in place of tensors."""
+    output = module.graph.output_node()
     results: Any = output.args[0]
     output.args = (tuple(result for result in results if isinstance(result, fx.Node)),)
+    module.recompile()
     return [None if isinstance(result, fx.Node) else result for result in results]
+
+
+def _written(module: fx.GraphModule, tensors: Sequence[Tensor]) -> list[int]:
+    """Which inputs the graph writes to, found by running it without data."""
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():
+        inputs = [mode.from_tensor(tensor) for tensor in tensors]
+        before = [each._version for each in inputs]
+        module(*inputs)
+    return [place for place, each in enumerate(inputs) if each._version != before[place]]
