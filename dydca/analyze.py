@@ -42,6 +42,8 @@ def _run(options: argparse.Namespace) -> None:
     analysis = explain(model, options.patch, max_routes=options.max_routes)
     expected = analysis.expected_macs(dict(options.frequency)) if options.frequency else None
     as_json = json.dumps(analysis.to_dict(), indent=1) if options.json else ""
+    if options.html:
+        _write(Path(options.html), analysis.html())
     if options.json == "-":
         print(as_json)
         return
@@ -85,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how often a route is taken, in any unit; the cost of a patch on average follows",
     )
     parser.add_argument("--json", metavar="FILE", help="write the whole report as JSON; - writes it to stdout instead")
+    parser.add_argument("--html", metavar="FILE", help="write the whole report as one page for a browser, too")
     return parser
 
 

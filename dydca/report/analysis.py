@@ -224,6 +224,18 @@ class Analysis:
 
         return tensor_tables(self)
 
+    def html(self) -> str:
+        """The report as one HTML document that needs nothing from elsewhere."""
+        from dydca.report.page import page
+
+        return page(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from dydca.report.page import fragment
+
+        return fragment(self)
+
     def __str__(self) -> str:
         """The report as text: aligned columns, no colour."""
         from dydca.report.text import summary
