@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from dydca.analyze import main
@@ -25,9 +26,10 @@ class TwoRoutes(nn.Module):
         self.conv = nn.Conv2d(3, 3, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
         if x.shape[2] < 8:
-            return self.conv(x).relu()
-        return self.conv(self.conv(x))
+            return y.relu()
+        return y.sigmoid().exp()
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +104,6 @@ def test_a_route_with_sizes_that_the_data_decides() -> None:
 
 
 def test_the_command_writes_it_whole_or_not_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import torch
-
     torch.save(nn.ReLU(), tmp_path / "m.pt")
     arguments = [str(tmp_path / "m.pt"), "--patch", "1x3x8x8", "--html"]
     assert main([*arguments, str(tmp_path / "page.html")]) == 0
