@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dydca.analyze import main
 from dydca.report import Analysis, explain
 
-VOID = {"meta", "rect", "path"}
+VOID = {"meta"}
 
 
 class TwoRoutes(nn.Module):
