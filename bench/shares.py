@@ -128,7 +128,11 @@ def main(arguments: Sequence[str]) -> int:
     results: dict[str, object] = {"machine": describe_machine(), "size": SIZE}
     for entry in [_entry(name, scale) for scale, names in NETWORKS.items() for name in names.split()]:
         label = f"{entry.facts.name} x{entry.facts.scale}"
-        found = shares(entry, (max(SIZE), max(SIZE)) if entry.facts.square else SIZE)
+        try:
+            found = shares(entry, (max(SIZE), max(SIZE)) if entry.facts.square else SIZE)
+        except dydca.DydcaError as error:
+            results[label] = {"refused": str(error)}
+            continue
         slow = [share._asdict() for share in found if share.kernel.startswith("legalized_nest")]
         results[label] = {"ms": sum(s.ms for s in found), "share": legalised(found), "legalised": slow}
         print(f"{label}: {legalised(found):.1%} {[(s['nodes'], round(s['ms'], 3)) for s in slow]}", flush=True)
