@@ -6,8 +6,10 @@ if __name__ != "dydca.passes":
 from dydca.passes.base import Miss, Pass
 from dydca.passes.convolve_channels import ConvolveChannels
 from dydca.passes.convolve_product import ConvolveProduct
+from dydca.passes.drop_clip import DropClip
 from dydca.passes.drop_dead import DropDead
 from dydca.passes.drop_identity import DropIdentity
+from dydca.passes.drop_relu import DropRelu
 from dydca.passes.expand_composite import ExpandComposite
 from dydca.passes.fold_affine import FoldAffine
 from dydca.passes.fold_batch_norm import FoldBatchNorm
@@ -35,8 +37,10 @@ __all__ = [
     "ConvolveProduct",
     "Culprit",
     "Difference",
+    "DropClip",
     "DropDead",
     "DropIdentity",
+    "DropRelu",
     "Dump",
     "ExpandComposite",
     "FoldAffine",

@@ -14,7 +14,6 @@ from dydca.passes.base import Miss, Pass
 from dydca.passes.linear.affine import Affine, NotAffine, Window, aligned, stacked
 from dydca.passes.linear.layers import ACTIVATIONS, Chain, Layer, chain_to
 from dydca.passes.linear.regions import LinearRegions, channels_of
-from dydca.passes.nonnegative import is_nonnegative
 from dydca.program import Graph, arguments, op_name
 
 aten = torch.ops.aten
@@ -32,18 +31,17 @@ class FoldResidual(Pass):
     Every tensor after an activation is put into the layer that follows the last it reads; one that a later layer
     reads is carried there by identity taps. Convolutions on one input become rows of one kernel, sums of convolutions
     its columns, so that a layer is one convolution and one activation. Carrying x through a ReLU is exact if x is 0 or
-    more, which must be proven (`is_nonnegative`); through a PReLU it is exact with slope 1. Source: Chao et al., ETDS,
-    CVPR 2023, section 3.
+    more, which its interval must prove; through a PReLU it is exact with slope 1. Source: Chao et al., ETDS, CVPR
+    2023, section 3.
 
     Args:
-        nonnegative: Whether all inputs of the network are declared to have no value below 0.
         align: The channels of a layer are brought to a multiple of this by channels of zeros; the authors take 2.
     """
 
     after = ("merge_linear",)
 
-    def __init__(self, *, nonnegative: bool = False, align: int = 1) -> None:
-        self.nonnegative, self.align = nonnegative, align
+    def __init__(self, *, align: int = 1) -> None:
+        self.align = align
 
     def looks_at(self, node: Node) -> bool:
         return node.op == "call_function" and _is_layer(node) and not _feeds_a_layer(node)
@@ -70,10 +68,12 @@ class FoldResidual(Pass):
         sloped = any(slot.slopes is not None and bool(slot.slopes.any()) for slot in made)
         carried = []
         for node in layer.carried:
-            safe = is_nonnegative(facts, node, lambda _: self.nonnegative)
+            bounds = facts[node].bounds
+            safe = bounds.low >= 0
             if not safe and not sloped:
+                relu = layer.made[0].name
                 raise NotAffine(
-                    f"%{node.name} may be negative, which the ReLU of %{layer.made[0].name} would not let through"
+                    f"%{node.name} in {bounds} may be negative, which the ReLU of %{relu} would not let through"
                 )
             form = Affine.of(node, channels_of(facts, node))
             carried.append(_Slot(node, form, torch.full_like(form.bias, 0.0 if safe else 1.0)))

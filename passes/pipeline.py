@@ -6,8 +6,10 @@ from dydca.extensions import offered_classes
 from dydca.passes.base import Pass
 from dydca.passes.convolve_channels import ConvolveChannels
 from dydca.passes.convolve_product import ConvolveProduct
+from dydca.passes.drop_clip import DropClip
 from dydca.passes.drop_dead import DropDead
 from dydca.passes.drop_identity import DropIdentity
+from dydca.passes.drop_relu import DropRelu
 from dydca.passes.expand_composite import ExpandComposite
 from dydca.passes.fold_batch_norm import FoldBatchNorm
 from dydca.passes.fold_clip import FoldClip
@@ -28,6 +30,8 @@ PIPELINE: tuple[type[Pass], ...] = (
     MergeReshape,
     DropIdentity,  # before the first folding, for a dropout that sleeps hides that its operand is constant
     FoldConstants,
+    DropRelu,  # before the merging, for what they leave is linear
+    DropClip,
     SplitTransposed,
     MergeFrameWrites,
     MergeLinear,  # once for all patches, and below for regions that only numbers make plain
@@ -61,11 +65,10 @@ def default_passes() -> list[Pass]:
     return sorted_in([pass_() for pass_ in PIPELINE], [pass_() for pass_ in offered_classes("dydca.passes", Pass)])
 
 
-def plain_passes(*, nonnegative: bool = False, align: int = 1) -> list[Pass]:
+def plain_passes(*, align: int = 1) -> list[Pass]:
     """The passes that bring a network to plain form: one convolution and one activation a layer, then a pixel shuffle.
 
     Args:
-        nonnegative: Whether the inputs of the network are declared to have no value below 0.
         align: Channels come in multiples of this; the authors of ETDS take 2.
     """
     prepared: list[Pass] = [
@@ -76,5 +79,5 @@ def plain_passes(*, nonnegative: bool = False, align: int = 1) -> list[Pass]:
         MergeFrameWrites(),
         MergeLinear(),
     ]
-    plain: list[Pass] = [SinkShuffle(), FoldClip(align), FoldResidual(nonnegative=nonnegative, align=align)]
+    plain: list[Pass] = [SinkShuffle(), FoldClip(align), FoldResidual(align=align)]
     return [*prepared, *plain, SpecializeShapes(), FoldConstants(), DropIdentity(), DropDead()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,10 @@ from dydca.models.ecbsr import ECBSR, ECBSREquivalent, ECBSRMerged
 from dydca.models.etds import ETDS, ETDSOnlyET
 from dydca.models.weights import load_weights
 from dydca.passes import FoldClip, FoldResidual, Outcome, SinkShuffle, plain_passes, run_passes
-from dydca.passes.nonnegative import is_nonnegative
+from dydca.program import Program
 from dydca.testing import check_pass
 from tests.passes.blocks import prepared, scrambled
+from tests.passes.checking import SHAPE as CHECKED
 from tests.passes.checking import as_program, outputs_of
 
 WEIGHTS = Path(__file__).parents[3] / "shared" / "weights"
@@ -36,11 +37,17 @@ class Clipped(nn.Module):
         return picture.clamp(0, 1)
 
 
+def promised(network: nn.Module, shapes: Sequence[tuple[int, ...]] = (CHECKED,)) -> Program:
+    """The captured network, whose callers promise values of 0..1."""
+    program = as_program(network, shapes)
+    program.promise((0, 1))
+    return program
+
+
 def plain(network: nn.Module) -> tuple[Outcome, float]:
     """The plain form, and how far it is from the network on a picture, in units of 1/255."""
     clipped = Clipped(network).eval()
-    passes = plain_passes(nonnegative=True, align=2)
-    outcome = run_passes(as_program(clipped, [SHAPE]), passes, verify=False)  # the proof would draw negative inputs
+    outcome = run_passes(promised(clipped, [SHAPE]), plain_passes(align=2), verify=True)
     x = torch.rand(SHAPE)
     with torch.no_grad():
         return outcome, 255 * float((outputs_of(outcome, x)[0] - clipped(x)).abs().max())
@@ -159,7 +166,7 @@ def test_a_range_that_the_graph_itself_shows_needs_no_declaration() -> None:
 
 def test_refuses_to_carry_what_may_be_negative_through_a_relu() -> None:
     passes = prepared(plain_passes()[5], SinkShuffle(), FoldResidual())
-    reason = "%x may be negative, which the ReLU of %relu would not let through"
+    reason = "%x in [-inf, inf] or NaN may be negative, which the ReLU of %relu would not let through"
     check_pass(scrambled(ABPN(2, 1, 4)), *passes, ops={"conv2d": 4, "add": 1}, misses=[reason], rewrites=0)
 
 
@@ -178,11 +185,11 @@ def test_the_streams_need_no_condition() -> None:
 
 
 def test_a_plain_chain_stays_as_it_is() -> None:
-    once = run_passes(as_program(Clipped(scrambled(ETDSOnlyET(2, 1, 6)))), plain_passes(nonnegative=True), verify=False)
+    once = run_passes(promised(Clipped(scrambled(ETDSOnlyET(2, 1, 6)))), plain_passes(), verify=True)
     (variant,) = once.variants
     assert [report.rewrites for report in once.reports if report.name == "fold_residual"] == [1]
     facts = variant.facts
-    rest = FoldResidual(nonnegative=True)
+    rest = FoldResidual()
     ends = [node for node in variant.graph if rest.looks_at(node)]
     assert [rest.rewrite(variant.graph, node, facts) for node in ends] == [None] * len(ends)
 
@@ -215,29 +222,15 @@ REFUSED: dict[str, tuple[Build, str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_refuses_and_says_why(name: str) -> None:
     build, reason = REFUSED[name]
-    passes = prepared(plain_passes()[5], FoldResidual(nonnegative=True))
-    report = run_passes(as_program(build().eval()), passes, verify=True).reports[-1]
+    passes = prepared(plain_passes()[5], FoldResidual())
+    report = run_passes(promised(build().eval()), passes, verify=True).reports[-1]
     assert report.rewrites == 0
     assert [miss["reason"].startswith(reason) for miss in report.misses] == [True]
 
 
-class Ranges(nn.Module):
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        a, b = x.relu(), x.clamp(0.5, 2)
-        proven = (
-            a + b,
-            a * 2.0,
-            torch.cat([a, b], 1)[:, 1:],
-            nn.functional.pixel_unshuffle(a, 2),
-            b.repeat(1, 2, 1, 1),
-        )
-        open_ = (x + a, a - b, a * -1.0, x.clamp(-1, 2), a + -0.1, x.tanh(), nn.functional.pad(a, (1, 1), value=-1.0))
-        return (*proven, *open_)
-
-
-def test_what_is_known_to_be_nonnegative() -> None:
-    outcome = run_passes(as_program(Ranges(), [(1, 3, 8, 6)]), prepared(), verify=False)
-    (variant,) = outcome.variants
-    known = [is_nonnegative(variant.facts, node) for node in variant.graph.outputs]
-    assert known == [True] * 5 + [False] * 7
-    assert is_nonnegative(variant.facts, variant.graph.inputs[0], lambda _: True)
+def test_a_range_that_reaches_below_zero_is_named() -> None:
+    program = as_program(scrambled(ABPN(2, 1, 4)))
+    program.promise((-0.3, 1))
+    report = run_passes(program, prepared(plain_passes()[5], SinkShuffle(), FoldResidual()), verify=True).reports[-1]
+    (miss,) = report.misses
+    assert miss["reason"] == "%x in [-0.3, 1] may be negative, which the ReLU of %relu would not let through"
