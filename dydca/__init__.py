@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dydca.errors import DydcaError
 
 if TYPE_CHECKING:
+    from dydca.analysis.rules import rule as rule
     from dydca.api import compile as compile
     from dydca.bisection import bisect as bisect
     from dydca.capture import capture as capture
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from dydca.shapes import Dim as Dim
 
 __version__ = "0.1.0"
-__all__ = ["Dim", "DydcaError", "Network", "__version__", "bisect", "capture", "compile", "explain", "load"]
+__all__ = ["Dim", "DydcaError", "Network", "__version__", "bisect", "capture", "compile", "explain", "load", "rule"]
 
 _HOMES = {
     "Dim": "shapes",
@@ -29,6 +30,7 @@ _HOMES = {
     "explain": "report",
     "load": "runtime",
     "Network": "runtime",
+    "rule": "analysis.rules",
 }
 
 

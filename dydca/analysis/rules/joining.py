@@ -145,7 +145,7 @@ def cat_interval(node: Node, result: Fact, tensors: Sequence[Fact], dim: int = 0
     axis = dim % rank - rank
     parts = [part for part in tensors if len(part.shape) == rank]
     if any(part.bounds.axis not in (None, axis) for part in parts):
-        return union([part.bounds for part in parts])
+        return union([part.bounds.moved(None) if part.bounds.axis == axis else part.bounds for part in parts])
     counts = [part.shape[axis] if isinstance(part.shape[axis], int) else None for part in parts]
     return joined([part.bounds for part in parts], counts, axis)
 

@@ -6,7 +6,7 @@ the categories, ``aten/src/ATen/native/TypeProperties.cpp``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import sympy
@@ -16,6 +16,7 @@ from torch.fx import Node
 from dydca.analysis.facts import Fact, Scalar, Size
 from dydca.analysis.rules.arithmetic import either, equal, largest
 from dydca.analysis.rules.registry import require, shape_text, told
+from dydca.analysis.sizes import Condition
 
 Operand: TypeAlias = Fact | Scalar | None
 
@@ -110,18 +111,17 @@ def _stretched(node: Node, m: Size, n: Size, a: tuple[Size, ...], b: tuple[Size,
         return m
     if m == 1:
         return n
-    if not (isinstance(m, int) and isinstance(n, int)) and equal(m, n) is not False:
-        return _undecided(node, m, n)
-    got, want = f"{shape_text(a)} and {shape_text(b)}", "equal sizes, or 1"
-    require(node, False, "the shapes do not broadcast", got=got, want=want)
-    raise AssertionError("require refuses what is false")
-
-
-def _undecided(node: Node, m: Size, n: Size) -> Size:
-    """Either size may still be 1; a number other than 1 settles it, else valid operands make it the larger one."""
-    if equal(m, n) is True:
-        return m
     choices = [equal(m, n), *(equal(size, 1) for size in (m, n) if not isinstance(size, int))]
+    if choices[0] is True:
+        return m
+    if all(choice is False for choice in choices):
+        got, want = f"{shape_text(a)} and {shape_text(b)}", "equal sizes, or 1"
+        require(node, False, "the shapes do not broadcast", got=got, want=want)
+    return _undecided(node, m, n, choices)
+
+
+def _undecided(node: Node, m: Size, n: Size, choices: Sequence[Condition]) -> Size:
+    """Either size may still be 1; a number other than 1 settles it, else valid operands make it the larger one."""
     require(node, sympy.Or(*choices), "the shapes do not broadcast")
     return n if isinstance(n, int) else m if isinstance(m, int) else largest(m, n)
 

@@ -14,7 +14,7 @@ from torch.fx import Node
 from dydca.analysis.boxes import Box
 from dydca.analysis.facts import Fact, OperatorClass, Scalar, plain
 from dydca.analysis.rules.arithmetic import at_least, decided, equal, floordiv, largest, modulo, product, smallest
-from dydca.analysis.rules.registry import Demands, axis_of, demand_rule, rule
+from dydca.analysis.rules.registry import Demands, axis_of, demand_rule, require, rule
 
 aten = torch.ops.aten
 
@@ -34,6 +34,8 @@ def sym_numel(node: Node, x: Fact) -> Fact:
 @rule(operator.getitem)
 def getitem(node: Node, several: Fact | Sequence[Any], place: int) -> Fact:
     """One of several results."""
+    count = len(several.items if isinstance(several, Fact) else several)
+    require(node, -count <= place < count, "there is no such result", got=place, want=f"one of {count}")
     return several.items[place] if isinstance(several, Fact) else Fact(value=several[place])
 
 
