@@ -12,9 +12,14 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dydca.errors import DydcaError, FileError, ShapeError
 from dydca.shapes import Dim
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.export import ExportedProgram
 
 PatchArgument = tuple[int | Dim, ...] | dict[str, tuple[int | Dim, ...]]
 
@@ -35,11 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from dydca.capture.files import read_model
     from dydca.report import explain
 
-    model = read_model(options.model, allow=options.allow, trust_pickle=options.trust_pickle)
-    analysis = explain(model, options.patch, max_routes=options.max_routes)
+    analysis = explain(named_model(options), options.patch, max_routes=options.max_routes)
     expected = analysis.expected_macs(dict(options.frequency)) if options.frequency else None
     as_json = json.dumps(analysis.to_dict(), indent=1) if options.json else ""
     if options.html:
@@ -94,7 +97,13 @@ def _parser() -> argparse.ArgumentParser:
 def model_arguments() -> argparse.ArgumentParser:
     """What every command that reads a network takes: the file, how far to trust it, and the patches."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("model", help="a .pt file with a whole module, or a .pt2 program")
+    parser.add_argument("model", help="a .pt file with a whole module, a .pt2 program, or weights with --factory")
+    parser.add_argument(
+        "--factory",
+        metavar="MODULE:CALLABLE",
+        help="what makes the network whose state_dict the file (.pt or .safetensors) holds: package.module:callable, "
+        "or 'package.module:callable(scale=2, blocks=4)' with literals",
+    )
     parser.add_argument(
         "--patch",
         action="append",
@@ -114,6 +123,18 @@ def model_arguments() -> argparse.ArgumentParser:
         "--trust-pickle", action="store_true", help="unpickle the file without restriction; it can run code"
     )
     return parser
+
+
+def named_model(options: argparse.Namespace) -> nn.Module | ExportedProgram:
+    """The network that these arguments name.
+
+    Raises:
+        FileError, CaptureError, UsageError: See `dydca.capture.files.read_model`.
+    """
+    from dydca.capture.files import read_model
+
+    trust = options.trust_pickle
+    return read_model(options.model, factory=options.factory, allow=options.allow, trust_pickle=trust)
 
 
 def _frequency(text: str) -> tuple[str, float]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def compile(
-    model: nn.Module | ExportedProgram,
+    model: nn.Module | ExportedProgram | str | Path,
     patch_shapes: PatchShapes,
     *,
     example_inputs: Examples | None = None,
@@ -43,7 +43,8 @@ def compile(
     """Compiles a network for exactly the declared patches.
 
     Args:
-        model: The network, in its training form or not; it is copied, never changed.
+        model: The network, in its training form or not, which is copied, never changed; or the path of a file that
+            `dydca.capture.files.read_model` reads.
         patch_shapes: Each ``(N, C, H, W)``, ``(H, W)``, or ``{input name: shape}``.
         example_inputs: One tensor per argument, nested as forward takes them, where element types or channels
             cannot be told otherwise.
@@ -73,15 +74,23 @@ def compile(
         not checked.
 
     Raises:
-        CaptureError, ShapeError, PassError, LoweringError, BuildError: see `dydca.errors`.
+        FileError, CaptureError, ShapeError, PassError, LoweringError, BuildError: see `dydca.errors`.
     """
     targets = (target,) if isinstance(target, str) else tuple(target)
-    given = snapshot(model), patch_shapes, example_inputs, targets, cpu, threads, input_range
+    given = snapshot(_open(model)), patch_shapes, example_inputs, targets, cpu, threads, input_range
     request = Request(*given, precision, max_routes, memory, passes, verify, dump)
     anew = passes is not None or verify or dump is not None
     manifest, members = request.package if anew or not cache else _cached(request)
     network = CompiledNetwork if is_runnable(manifest) else CrossCompiledNetwork
     return network(request, manifest, members)
+
+
+def _open(model: nn.Module | ExportedProgram | str | Path) -> nn.Module | ExportedProgram:
+    if not isinstance(model, str | Path):
+        return model  # what is in the cache is found without importing the capture
+    from dydca.capture.files import read_model
+
+    return read_model(model)
 
 
 def _cached(request: Request) -> tuple[Mapping[str, object], Mapping[str, bytes]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from dydca.api import compile
 from dydca.capture.capture import capture
+from dydca.capture.files import open_model
 from dydca.capture.network import own_copy
 from dydca.capture.signature import PatchShapes
 from dydca.errors import BuildError, LoweringError
@@ -42,7 +44,7 @@ class Fault:
 
 
 def bisect(
-    model: nn.Module | ExportedProgram,
+    model: nn.Module | ExportedProgram | str | Path,
     patch_shapes: PatchShapes,
     *,
     example_inputs: Sequence[Tensor] | None = None,
@@ -52,7 +54,7 @@ def bisect(
     """Compares the network with PyTorch after every step of its way, on seeded normal inputs of every declared patch.
 
     Args:
-        model: The network; it is copied, never changed.
+        model: The network, which is copied, never changed; or the path of a file that holds it.
         patch_shapes: As for `dydca.compile`.
         example_inputs: As for `dydca.compile`.
         passes: Run in this order; by default `dydca.passes.default_passes`.
@@ -62,9 +64,10 @@ def bisect(
         The first fault; None if everything stays within the tolerance.
 
     Raises:
-        CaptureError, ShapeError: There is no graph to begin with.
+        FileError, CaptureError, ShapeError: There is no graph to begin with.
         PassError: DYD301, the order of the passes is not possible.
     """
+    model = open_model(model)
     chosen = default_passes() if passes is None else list(passes)
     program = capture(model, patch_shapes, example_inputs)
     eager = {patch: _eager(own_copy(model), program, patch) for _, patch in program.patches}

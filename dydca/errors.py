@@ -62,6 +62,22 @@ CODES: dict[str, Explanation] = {
         "forward returns what a compiled network cannot return, or returns something else on another route.",
         "Return tensors, or tuples, lists, named tuples and dictionaries with text as keys, the same on every route.",
     ),
+    "DYD113": Explanation(
+        "The factory, which makes the network that a state_dict belongs to, is not understood.",
+        "Write package.module:callable or package.module:callable(scale=2, blocks=4); arguments are literals.",
+    ),
+    "DYD114": Explanation(
+        "The factory of the network cannot be imported, or is nothing that can be called.",
+        "Run dydca where Python can import the module, e.g. with its folder in PYTHONPATH, and check the name.",
+    ),
+    "DYD115": Explanation(
+        "The factory of the network raises an exception, or returns something else than an nn.Module.",
+        "Call it in Python with the same arguments; it has to return the network that the state_dict belongs to.",
+    ),
+    "DYD116": Explanation(
+        "The tensors of a state_dict are not those of the network that the factory makes.",
+        "Give the factory the arguments the network was trained with, or rename the tensors in the file.",
+    ),
     "DYD201": Explanation(
         "A patch shape is not understood.",
         "Write (N, C, H, W) with positive integers, or (H, W) where the other sizes are known.",

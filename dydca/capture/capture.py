@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import nn
 from torch.export import ExportedProgram
 
 from dydca.capture.explore import Exploration
+from dydca.capture.files import open_model
 from dydca.capture.network import own_copy
 from dydca.capture.signature import Examples, PatchShapes, read_signature
 from dydca.program import Program
@@ -13,7 +16,7 @@ from dydca.shapes import MAX_ROUTES
 
 
 def capture(
-    model: nn.Module | ExportedProgram,
+    model: nn.Module | ExportedProgram | str | Path,
     patch_shapes: PatchShapes,
     example_inputs: Examples | None = None,
     *,
@@ -22,7 +25,8 @@ def capture(
     """Captures every route that a declared patch takes.
 
     Args:
-        model: The network; it is copied and put into eval mode, never changed.
+        model: The network, which is copied and put into eval mode, never changed; or the path of a file that
+            `dydca.capture.files.read_model` reads.
         patch_shapes: See `dydca.shapes.parse_patches`.
         example_inputs: One tensor, or nest of tensors, per argument, or these by name; they show element types and the
             sizes that `patch_shapes` leaves out.
@@ -32,9 +36,10 @@ def capture(
         CaptureError: DYD101 the network cannot be exported, DYD102 it is no network, DYD103 it changes its own state,
             DYD104 a value decides without a trace, DYD105 there are more routes than `max_routes`, DYD108 the sizes
             of a range cannot be told apart, DYD111 forward returns what compiled code cannot.
+        FileError: DYD701 to DYD703, the file cannot be read.
         ShapeError: DYD106 or DYD201 a patch is not understood, DYD202 an operator does not accept it.
     """
-    module = own_copy(model)
+    module = own_copy(open_model(model))
     signature, declared = read_signature(module, patch_shapes, example_inputs)
     exploration = Exploration(module, signature, max_routes)
     for patch in declared.patches:

@@ -15,17 +15,18 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.nn import functional
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 import dydca.models
+from dydca.capture.factory import build
 from dydca.capture.pt2 import read_pt2
-from dydca.errors import CaptureError, FileError
+from dydca.errors import CaptureError, FileError, UsageError
 
 _ACTIVATIONS = (
     "relu leaky_relu prelu relu6 elu selu celu gelu silu mish sigmoid tanh softplus hardtanh hardswish hardsigmoid"
@@ -37,36 +38,57 @@ _HOOKS = (
     ("torch.nn.utils.spectral_norm", "SpectralNormLoadStateDictPreHook"),
     ("torch.nn.modules.module", "_WrappedHook"),
 )
+_SAFETENSORS_START = b"\0\0\0\0{"
+"""From byte 4: the upper half of the length of the JSON that follows, which is far below 4 GiB."""
+
 _TORCHSCRIPT_FIX = "hand over the nn.Module the script was made from, or save torch.export.export(module, ...) to .pt2"
 
 
+def open_model(model: nn.Module | ExportedProgram | str | Path) -> nn.Module | ExportedProgram:
+    """The network itself, read by `read_model` where its path is given."""
+    return read_model(model) if isinstance(model, str | Path) else model
+
+
 def read_model(
-    path: str | Path, *, allow: Sequence[str] = (), trust_pickle: bool = False
+    path: str | Path, *, factory: str | None = None, allow: Sequence[str] = (), trust_pickle: bool = False
 ) -> nn.Module | ExportedProgram:
-    """Reads a whole module (``.pt``, ``.pth``) or an exported program (``.pt2``); the content decides, not the name.
+    """Reads a whole module (``.pt``, ``.pth``), an exported program (``.pt2``), or with a factory a state_dict.
+
+    The content decides, not the name.
 
     Args:
-        path: A file that torch.save or torch.export.save wrote.
+        path: A file that torch.save or torch.export.save wrote, or safetensors.
+        factory: What makes the network whose state_dict the file holds, ``package.module:callable`` or
+            ``package.module:callable(scale=2, blocks=4)`` with literals as arguments. It is imported and called.
         allow: Further classes the file may ask for, ``package.Class``, or ``package`` for all in it. They are imported.
         trust_pickle: Reads the file by Python's own unpickler, which runs whatever the file says.
 
     Raises:
         FileError: DYD701 there is no such file, DYD702 it is damaged, DYD703 it asks for classes not known to be safe.
-        CaptureError: DYD102, it holds a state_dict, TorchScript or something else that is no network.
+        CaptureError: DYD102 it holds TorchScript or something else that is no network, or with a factory no
+            state_dict; DYD113 to DYD116 for the factory, see `dydca.capture.factory.build`.
+        UsageError: DYD902, it is safetensors, and the package that reads these is not installed.
     """
     path = Path(path)
     kind = _kind(path)
     if kind == "TorchScript":
         got = f"a TorchScript archive: {path}"
         raise CaptureError("DYD102", "a TorchScript module has no capturable source", got=got, fix=_TORCHSCRIPT_FIX)
+    value: object
     if kind == "exported program":
-        return read_pt2(path, trusted=trust_pickle)
-    return _as_module(path, _unpickled(path, None if trust_pickle else _permitted(path, allow)))
+        value = read_pt2(path, trusted=trust_pickle)
+    elif kind == "safetensors":
+        value = _tensors(path)
+    else:
+        value = _unpickled(path, None if trust_pickle else _permitted(path, allow))
+    return _as_network(path, value) if factory is None else build(factory, _as_state(path, value), path)
 
 
 def _kind(path: Path) -> str:
     try:
-        with path.open("rb"), warnings.catch_warnings():
+        with path.open("rb") as file, warnings.catch_warnings():
+            if file.read(9)[4:] == _SAFETENSORS_START:
+                return "safetensors"
             if not zipfile.is_zipfile(path):
                 return "pickle"
             members = [name.partition("/")[2] for name in zipfile.ZipFile(path).namelist()]
@@ -168,12 +190,47 @@ def _unpickled(path: Path, permitted: Iterable[tuple[Any, str]] | None) -> objec
         raise _damaged(path, error) from error
 
 
-def _as_module(path: Path, value: object) -> nn.Module:
-    if isinstance(value, nn.Module):
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise UsageError("DYD902", "weights need safetensors", fix="pip install 'dydca[content]'") from error
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError) as error:  # a type that torch does not have is a KeyError
+        raise _damaged(path, error) from error
+
+
+def _as_network(path: Path, value: object) -> nn.Module | ExportedProgram:
+    if isinstance(value, nn.Module | ExportedProgram):
         return value
-    tensors = [entry for entry in value.values() if isinstance(entry, torch.Tensor)] if isinstance(value, dict) else []
-    got = f"a state_dict of {len(tensors)} tensors" if tensors else f"an object of type {type(value).__name__}"
-    fix = f"model.load_state_dict(torch.load({path.name!r})), then torch.save(model, ...) the whole model"
+    got = f"a state_dict of {len(value)} tensors" if _is_state(value) else f"an object of type {type(value).__name__}"
+    fix = "name what makes the network by --factory package.module:callable, or torch.save(model, ...) the whole model"
     raise CaptureError(
         "DYD102", "the file holds no network", where=str(path), got=got, want="a whole nn.Module", fix=fix
+    )
+
+
+def _as_state(path: Path, value: object) -> dict[str, Tensor]:
+    """The state_dict in the file: all of it, or the only one in a checkpoint.
+
+    Raises:
+        CaptureError: DYD102.
+    """
+    if _is_state(value):
+        return value
+    found = {key: entry for key, entry in value.items() if _is_state(entry)} if isinstance(value, dict) else {}
+    if len(found) == 1:
+        return next(iter(found.values()))
+    got = f"state_dicts under {', '.join(map(repr, found))}" if found else f"an object of type {type(value).__name__}"
+    fix = "torch.save the state_dict you mean alone" if found else "leave the factory out, or torch.save a state_dict"
+    raise CaptureError("DYD102", "the file does not hold one state_dict", where=str(path), got=got, fix=fix)
+
+
+def _is_state(value: object) -> TypeGuard[dict[str, Tensor]]:
+    return (
+        isinstance(value, dict)
+        and len(value) > 0
+        and all(isinstance(name, str) and isinstance(entry, Tensor) for name, entry in value.items())
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from dydca.analyze import model_arguments
+from dydca.analyze import model_arguments, named_model
 from dydca.commands import Commands
 
 
@@ -20,10 +20,8 @@ def add_to(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from dydca.bisection import TOLERANCE, bisect
-    from dydca.capture.files import read_model
 
     tolerance = TOLERANCE if options.tolerance is None else options.tolerance
-    model = read_model(options.model, allow=options.allow, trust_pickle=options.trust_pickle)
-    fault = bisect(model, options.patch, tolerance=tolerance)
+    fault = bisect(named_model(options), options.patch, tolerance=tolerance)
     print(fault or f"everything stays within {tolerance:g} of the largest value: capture, passes and native code")
     return int(fault is not None)

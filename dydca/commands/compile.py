@@ -6,7 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
-from dydca.analyze import model_arguments
+from dydca.analyze import model_arguments, named_model
 from dydca.commands import Commands
 
 
@@ -51,11 +51,9 @@ def add_to(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from dydca.api import compile
-    from dydca.capture.files import read_model
 
-    model = read_model(options.model, allow=options.allow, trust_pickle=options.trust_pickle)
     with compile(
-        model,
+        named_model(options),
         options.patch,
         target=options.target or "host",
         cpu=options.cpu,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from torch import Tensor, nn
 from torch.export import ExportedProgram
@@ -18,6 +19,7 @@ from dydca.analysis.nearest import require_accepted
 from dydca.analysis.notation import factored, size_text
 from dydca.analysis.receptive_field import Sight, receptive_field
 from dydca.capture.capture import capture
+from dydca.capture.files import open_model
 from dydca.capture.signature import Examples, PatchShapes
 from dydca.inputs import Range
 from dydca.program import Decision, Graph, Guard, Program, Route, op_name, source_line, where
@@ -36,7 +38,7 @@ from dydca.shapes import MAX_ROUTES, Patch, patch_label
 
 
 def explain(
-    model: nn.Module | ExportedProgram,
+    model: nn.Module | ExportedProgram | str | Path,
     patch_shapes: PatchShapes,
     example_inputs: Examples | None = None,
     *,
@@ -46,7 +48,7 @@ def explain(
     """Finds the routes, shapes, memory and cost of a network without running it.
 
     Args:
-        model: The network; it is copied, never changed.
+        model: The network, which is copied, never changed; or the path of a file that holds it.
         patch_shapes: Each ``(N, C, H, W)``, ``(H, W)``, or ``{input name: shape}``; a size may be a `dydca.Dim`.
         example_inputs: One tensor per argument, nested as forward takes them, where element types or channels
             cannot be told otherwise.
@@ -54,9 +56,11 @@ def explain(
         max_routes: How many routes one patch may have, and how many one range of sizes may be divided into.
 
     Raises:
+        FileError: The file cannot be read.
         CaptureError: The network cannot be captured.
         ShapeError: A patch is not understood, or an operator does not accept it.
     """
+    model = open_model(model)
     program = capture(model, patch_shapes, example_inputs, max_routes=max_routes)
     program.promise(input_range)
     own = model.state_dict if isinstance(model, ExportedProgram) else model.state_dict(keep_vars=True)

@@ -136,7 +136,7 @@ def test_a_file_without_a_network(tmp_path: Path, value: object, got: str) -> No
     error = refusal(saved(tmp_path / "weights.pt", value))
     assert isinstance(error, CaptureError)
     assert (error.code, error.got) == ("DYD102", got)
-    assert "load_state_dict(torch.load('weights.pt'))" in error.fix
+    assert "--factory package.module:callable" in error.fix
 
 
 def test_torchscript(tmp_path: Path) -> None:
