@@ -44,7 +44,7 @@ def build(factory: str, state: dict[str, Tensor], path: Path) -> nn.Module:
     return made
 
 
-def _parsed(factory: str) -> tuple[str, str, list[Any], dict[str | None, Any]]:
+def _parsed(factory: str) -> tuple[str, str, list[Any], dict[str, Any]]:
     """The module, the callable in it, and the arguments."""
     module, _, call = factory.partition(":")
     try:
@@ -52,11 +52,11 @@ def _parsed(factory: str) -> tuple[str, str, list[Any], dict[str | None, Any]]:
         asked = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
         name = ast.unparse(asked.func)
         positional = [ast.literal_eval(argument) for argument in asked.args]
-        named = {argument.arg: ast.literal_eval(argument.value) for argument in asked.keywords}
+        named = {argument.arg or "": ast.literal_eval(argument.value) for argument in asked.keywords}
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
         raise _unclear(factory) from error
     is_path = all(map(str.isidentifier, [*module.split("."), *name.split(".")]))
-    if not is_path or None in named or len(named) < len(asked.keywords):
+    if not is_path or "" in named or len(named) < len(asked.keywords):
         raise _unclear(factory)
     return module, name, positional, named
 
@@ -77,7 +77,7 @@ def _callable(factory: str, module: str, name: str) -> Callable[..., object]:
     return found
 
 
-def _made(factory: str, call: Callable[..., object], positional: list[Any], named: dict[str | None, Any]) -> nn.Module:
+def _made(factory: str, call: Callable[..., object], positional: list[Any], named: dict[str, Any]) -> nn.Module:
     try:
         made = call(*positional, **named)
     except (Exception, SystemExit) as error:  # so may the callable

@@ -23,7 +23,6 @@ from torch.export import ExportedProgram
 from torch.nn import functional
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-import dydca.models
 from dydca.capture.factory import build
 from dydca.capture.pt2 import read_pt2
 from dydca.errors import CaptureError, FileError, UsageError
@@ -151,7 +150,8 @@ def _granted(name: str, allow: Sequence[str]) -> Any:
 @cache
 def _known() -> dict[str, Any]:
     """Every network class of torch.nn and dydca.models, and the functions and hooks that pickled modules refer to."""
-    for module in pkgutil.iter_modules(dydca.models.__path__, "dydca.models."):
+    models = importlib.import_module("dydca.models")  # by name: not an import of the package above for mypy
+    for module in pkgutil.iter_modules(models.__path__, "dydca.models."):
         importlib.import_module(module.name)
     classes = [
         kind
