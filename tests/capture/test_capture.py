@@ -121,7 +121,8 @@ class Counter(nn.Module):
 
 
 REFUSED: dict[str, tuple[Any, Any, str]] = {
-    "no network": ("a string", [patch(4, 4)], "DYD102"),
+    "no network": (len, [patch(4, 4)], "DYD102"),
+    "no file": ("absent.pt", [patch(4, 4)], "DYD701"),
     "state": (Counter(), [patch(4, 4)], "DYD103"),
     "data-dependent shape": (Body(lambda x: x.reshape(int(x.numpy().sum()))), [patch(4, 4)], "DYD104"),
     "no patch": (Body(by_height), [], "DYD201"),
