@@ -16,7 +16,7 @@ import sympy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils._sympy.functions import FloorDiv
+from torch.utils._sympy.functions import FloorDiv, Where
 from torch.utils._sympy.interp import sympy_interp
 from torch.utils._sympy.reference import TensorReferenceAnalysis
 
@@ -141,9 +141,15 @@ def truth(condition: sympy.Basic, sizes: Mapping[sympy.Symbol, Sizes]) -> Flags:
 
 @cache
 def _whole(condition: sympy.Basic) -> sympy.Basic:
-    """With divisions that are rounded as divisions of integers; floats would round first."""
+    """With divisions that are rounded as divisions of integers, for floats would round first; cases as choices."""
     exact = condition.replace(sympy.floor, lambda size: FloorDiv(*size.as_numer_denom()))
-    return exact.replace(sympy.ceiling, lambda size: -FloorDiv(*(-size).as_numer_denom()))
+    exact = exact.replace(sympy.ceiling, lambda size: -FloorDiv(*(-size).as_numer_denom()))
+    return exact.replace(sympy.Piecewise, _choice)
+
+
+def _choice(*cases: tuple[sympy.Expr, sympy.Basic]) -> sympy.Expr:
+    """The value of the first case that holds; -1, which is no size, where none does."""
+    return reduce(lambda others, case: Where(case[1], case[0], others), reversed(cases), sympy.Integer(-1))
 
 
 class _Pointwise(TensorReferenceAnalysis):
@@ -165,6 +171,10 @@ class _Pointwise(TensorReferenceAnalysis):
     @staticmethod
     def int_truediv(a: Tensor, b: Tensor) -> Tensor:
         return a.double() / b.double()
+
+    @staticmethod
+    def where(holds: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(holds, a, b)
 
     @staticmethod
     def modular_indexing(a: Tensor, b: Tensor, c: Tensor) -> Tensor:

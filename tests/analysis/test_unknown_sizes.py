@@ -6,12 +6,13 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import sympy
 import torch
 
 from dydca.analysis import Fact, Facts, Size, analyze
-from dydca.analysis.sizes import decide, span
+from dydca.analysis.sizes import decide, span, truth
 from dydca.errors import ShapeError
 from dydca.program import Graph
 from dydca.testing import Builder
@@ -178,3 +179,13 @@ def test_what_is_decided_holds_everywhere(
     monkeypatch.setattr("dydca.analysis.sizes.MOST_POINTS", 0)
     answer = decide(condition, ranges)
     assert answer not in (True, False) or truths == {answer}
+
+
+CASED = sympy.Piecewise((sympy.floor(H / 2), H > 4), (W, W < 3), (7, True))
+
+
+@pytest.mark.parametrize("condition", [sympy.Eq(CASED, 2), CASED >= 3, sympy.Or(sympy.Ne(CASED, 7), H > 2)], ids=str)
+def test_conditions_on_sizes_by_cases(condition: sympy.Basic) -> None:
+    rows, columns = np.meshgrid(np.arange(1, 9), np.arange(1, 9))
+    want = [bool(condition.subs({H: h, W: w})) for h, w in zip(rows.flat, columns.flat, strict=True)]
+    assert truth(condition, {H: rows, W: columns}).flatten().tolist() == want
