@@ -57,7 +57,7 @@ $(VENV)/demo.stamp: $(PINS) | machine $(BIN)/python
 	@touch $@
 
 $(VENV)/test.stamp: $(PINS) | machine $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[android,content,report,cli,test,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[android,content,report,cli,onnx,test,dev]'
 	@touch $@ $(VENV)/demo.stamp
 
 $(BIN)/python: | machine

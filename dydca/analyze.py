@@ -97,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
 def model_arguments() -> argparse.ArgumentParser:
     """What every command that reads a network takes: the file, how far to trust it, and the patches."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("model", help="a .pt file with a whole module, a .pt2 program, or weights with --factory")
+    parser.add_argument(
+        "model", help="a .pt file with a whole module, a .pt2 program, an .onnx model, or weights with --factory"
+    )
     parser.add_argument(
         "--factory",
         metavar="MODULE:CALLABLE",

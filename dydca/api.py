@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dydca.cache.key import key_of
 from dydca.cache.store import Store, find_folder
@@ -14,6 +14,7 @@ from dydca.shapes import MAX_ROUTES
 from dydca.snapshot import snapshot
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from torch import nn
     from torch.export import ExportedProgram
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def compile(
-    model: nn.Module | ExportedProgram | str | Path,
+    model: nn.Module | ExportedProgram | ModelProto | str | Path,
     patch_shapes: PatchShapes,
     *,
     example_inputs: Examples | None = None,
@@ -85,12 +86,12 @@ def compile(
     return network(request, manifest, members)
 
 
-def _open(model: nn.Module | ExportedProgram | str | Path) -> nn.Module | ExportedProgram:
-    if not isinstance(model, str | Path):
+def _open(model: Any) -> Any:
+    if not isinstance(model, str | Path) and not hasattr(model, "opset_import"):  # which ONNX's protos have
         return model  # what is in the cache is found without importing the capture
-    from dydca.capture.files import read_model
+    from dydca.capture.files import open_model
 
-    return read_model(model)
+    return open_model(model)
 
 
 def _cached(request: Request) -> tuple[Mapping[str, object], Mapping[str, bytes]]:

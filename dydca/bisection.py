@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ from dydca.passes import Culprit, Difference, Pass, default_passes, find_culprit
 from dydca.passes.running.proof import seeded_inputs
 from dydca.program import Program
 from dydca.shapes import Patch, patch_label
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 TOLERANCE = 1e-4
 """Largest difference to PyTorch that is let pass, as a part of the output's largest value."""
@@ -44,7 +48,7 @@ class Fault:
 
 
 def bisect(
-    model: nn.Module | ExportedProgram | str | Path,
+    model: nn.Module | ExportedProgram | ModelProto | str | Path,
     patch_shapes: PatchShapes,
     *,
     example_inputs: Sequence[Tensor] | None = None,

@@ -62,6 +62,10 @@ CODES: dict[str, Explanation] = {
         "forward returns what a compiled network cannot return, or returns something else on another route.",
         "Return tensors, or tuples, lists, named tuples and dictionaries with text as keys, the same on every route.",
     ),
+    "DYD112": Explanation(
+        "An ONNX model uses an operator, an option of it, or a version of ONNX that dydca does not read.",
+        "Hand over the PyTorch network or a .pt2 program, or export again with another opset.",
+    ),
     "DYD113": Explanation(
         "The factory, which makes the network that a state_dict belongs to, is not understood.",
         "Write package.module:callable or package.module:callable(scale=2, blocks=4); arguments are literals.",
@@ -203,6 +207,10 @@ CODES: dict[str, Explanation] = {
         "Compile the model again with this version, for this machine.",
     ),
     "DYD705": Explanation("A file could not be written.", "Check the folder, its permissions and the free space."),
+    "DYD706": Explanation(
+        "Reading ONNX models needs the package onnx, which is not installed.",
+        "Install it: pip install 'dydca[onnx]'.",
+    ),
     "DYD801": Explanation(
         "A video or picture cannot be decoded.", "Convert it to a common format, for example with ffmpeg."
     ),

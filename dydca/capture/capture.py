@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import nn
 from torch.export import ExportedProgram
@@ -14,9 +15,12 @@ from dydca.capture.signature import Examples, PatchShapes, read_signature
 from dydca.program import Program
 from dydca.shapes import MAX_ROUTES
 
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
 
 def capture(
-    model: nn.Module | ExportedProgram | str | Path,
+    model: nn.Module | ExportedProgram | ModelProto | str | Path,
     patch_shapes: PatchShapes,
     example_inputs: Examples | None = None,
     *,

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +24,12 @@ from torch.nn import functional
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from dydca.capture.factory import build
+from dydca.capture.onnx import is_onnx, network_of, read_onnx
 from dydca.capture.pt2 import read_pt2
 from dydca.errors import CaptureError, FileError, UsageError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 _ACTIVATIONS = (
     "relu leaky_relu prelu relu6 elu selu celu gelu silu mish sigmoid tanh softplus hardtanh hardswish hardsigmoid"
@@ -39,13 +43,17 @@ _HOOKS = (
 )
 _SAFETENSORS_START = b"\0\0\0\0{"
 """From byte 4: the upper half of the length of the JSON that follows, which is far below 4 GiB."""
+_ONNX_START = b"\x08"
+"""The tag of the version, which every exporter writes first; a pickle starts with 0x80, a zip with PK."""
 
 _TORCHSCRIPT_FIX = "hand over the nn.Module the script was made from, or save torch.export.export(module, ...) to .pt2"
 
 
-def open_model(model: nn.Module | ExportedProgram | str | Path) -> nn.Module | ExportedProgram:
+def open_model(model: nn.Module | ExportedProgram | ModelProto | str | Path) -> nn.Module | ExportedProgram:
     """The network itself, read by `read_model` where its path is given."""
-    return read_model(model) if isinstance(model, str | Path) else model
+    if isinstance(model, str | Path):
+        return read_model(model)
+    return network_of(model) if is_onnx(model) else model
 
 
 def read_model(
@@ -53,19 +61,21 @@ def read_model(
 ) -> nn.Module | ExportedProgram:
     """Reads a whole module (``.pt``, ``.pth``), an exported program (``.pt2``), or with a factory a state_dict.
 
-    The content decides, not the name.
+    ONNX models (``.onnx``) are read, too. The content decides, not the name.
 
     Args:
-        path: A file that torch.save or torch.export.save wrote, or safetensors.
+        path: A file that torch.save, torch.export.save or an exporter to ONNX wrote, or safetensors.
         factory: What makes the network whose state_dict the file holds, ``package.module:callable`` or
             ``package.module:callable(scale=2, blocks=4)`` with literals as arguments. It is imported and called.
         allow: Further classes the file may ask for, ``package.Class``, or ``package`` for all in it. They are imported.
         trust_pickle: Reads the file by Python's own unpickler, which runs whatever the file says.
 
     Raises:
-        FileError: DYD701 there is no such file, DYD702 it is damaged, DYD703 it asks for classes not known to be safe.
+        FileError: DYD701 there is no such file, DYD702 it is damaged, DYD703 it asks for classes not known to be safe,
+            DYD706 it is ONNX, and the package onnx is not installed.
         CaptureError: DYD102 it holds TorchScript or something else that is no network, or with a factory no
-            state_dict; DYD113 to DYD116 for the factory, see `dydca.capture.factory.build`.
+            state_dict; DYD112 an ONNX node is of a kind that is not read; DYD113 to DYD116 for the factory, see
+            `dydca.capture.factory.build`.
         UsageError: DYD902, it is safetensors, and the package that reads these is not installed.
     """
     path = Path(path)
@@ -76,6 +86,8 @@ def read_model(
     value: object
     if kind == "exported program":
         value = read_pt2(path, trusted=trust_pickle)
+    elif kind == "ONNX":
+        value = read_onnx(path)
     elif kind == "safetensors":
         value = _tensors(path)
     else:
@@ -86,8 +98,11 @@ def read_model(
 def _kind(path: Path) -> str:
     try:
         with path.open("rb") as file, warnings.catch_warnings():
-            if file.read(9)[4:] == _SAFETENSORS_START:
+            start = file.read(9)
+            if start[4:] == _SAFETENSORS_START:
                 return "safetensors"
+            if path.suffix == ".onnx" or start[:1] == _ONNX_START:
+                return "ONNX"
             if not zipfile.is_zipfile(path):
                 return "pickle"
             members = [name.partition("/")[2] for name in zipfile.ZipFile(path).namelist()]

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dydca.capture.network import fresh_copy
+from dydca.capture.onnx.network import OnnxNetwork
 from dydca.errors import ShapeError
 from dydca.inputs import Argument, Input, call
 from dydca.runtime.structure import Structure
@@ -128,7 +129,7 @@ def _flat_entry(entry: Any) -> Any:
 
 
 def _dtypes(module: nn.Module, specimens: Sequence[Tensor | None]) -> list[torch.dtype]:
-    stated = [value.dtype for value in _stated(module)]
+    stated = [dtype for dtype, _ in _stated(module)]
     stated = stated if len(stated) == len(specimens) else [torch.float32] * len(specimens)
     return [own if shown is None else shown.dtype for shown, own in zip(specimens, stated, strict=True)]
 
@@ -139,7 +140,7 @@ def _known_sizes(
     """Rank and channels of each input as far as they can be told; -1 for a size that is free, () for nothing."""
     stated = _stated(module)
     if len(stated) == len(specimens) and None in specimens:
-        return [tuple(size if isinstance(size, int) else -1 for size in value.shape) for value in stated]
+        return [sizes for _, sizes in stated]
     short = [entry for entry in patch_shapes if not isinstance(entry, Mapping) and len(entry) == 2]
     if len(specimens) == 1 and specimens[0] is None and short:
         return [(1, _channels(module, [parse_size(size) for size in short[0]]), -1, -1)]
@@ -150,13 +151,16 @@ def _of_example(tensor: Tensor) -> Sequence[int]:
     return (*tensor.shape[:2], -1, -1) if tensor.dim() == 4 else (-1,) * tensor.dim()
 
 
-def _stated(module: nn.Module) -> list[Tensor]:
-    """The inputs that a graph says it takes."""
+def _stated(module: nn.Module) -> Sequence[tuple[torch.dtype, tuple[int, ...]]]:
+    """Element types and sizes of the inputs as a graph says them, -1 for a size that is free."""
+    if isinstance(module, OnnxNetwork):
+        return module.stated_inputs
     if not isinstance(module, fx.GraphModule):
         return []
     values = [node.meta.get("val") for node in module.graph.find_nodes(op="placeholder")]
     tensors = [value for value in values if isinstance(value, Tensor)]
-    return tensors if len(tensors) == len(values) else []
+    free = [tuple(size if isinstance(size, int) else -1 for size in tensor.shape) for tensor in tensors]
+    return [(t.dtype, sizes) for t, sizes in zip(tensors, free, strict=True)] if len(tensors) == len(values) else []
 
 
 def _channels(module: nn.Module, size: Sequence[int | Dim]) -> int:

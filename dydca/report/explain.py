@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.export import ExportedProgram
@@ -36,9 +37,12 @@ from dydca.report.analysis import (
 )
 from dydca.shapes import MAX_ROUTES, Patch, patch_label
 
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
 
 def explain(
-    model: nn.Module | ExportedProgram | str | Path,
+    model: nn.Module | ExportedProgram | ModelProto | str | Path,
     patch_shapes: PatchShapes,
     example_inputs: Examples | None = None,
     *,
