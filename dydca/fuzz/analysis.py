@@ -193,7 +193,7 @@ def _compared(
     refusal: str | None,
 ) -> Iterator[tuple[Node | None, str]]:
     if isinstance(facts, ShapeError):
-        if refusal is None and "number of parts" not in facts.what:
+        if refusal is None and "number of parts" not in facts.what and not _reaches_nothing(values):
             yield None, f"refused though PyTorch runs it: {facts}"
         return
     numbers = {symbol: sympy.Integer(size) for symbol, size in sizes.items()}
