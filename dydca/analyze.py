@@ -40,9 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from dydca.report import explain
+    from dydca.capture import capture
+    from dydca.report.derivations import derivations
+    from dydca.report.explain import explain_program, identity
 
-    analysis = explain(named_model(options), options.patch, max_routes=options.max_routes)
+    model = named_model(options)
+    program = capture(model, options.patch, max_routes=options.max_routes)
+    asked = [derivations(program, name) for name in options.why]
+    analysis = explain_program(program, *identity(model))
     expected = analysis.expected_macs(dict(options.frequency)) if options.frequency else None
     as_json = json.dumps(analysis.to_dict(), indent=1) if options.json else ""
     if options.html:
@@ -58,6 +63,8 @@ def _run(options: argparse.Namespace) -> None:
     if options.tensors:
         print()
         print(analysis.tensors())
+    for derivation in asked:
+        print(f"\n{derivation}")
     sys.stdout.flush()
 
 
@@ -81,6 +88,13 @@ def _parser() -> argparse.ArgumentParser:
     description = "Routes, shapes, memory and cost of a network."
     parser = argparse.ArgumentParser("dydca analyze", description=description, parents=[model_arguments()])
     parser.add_argument("--tensors", action="store_true", help="list every tensor of every route")
+    parser.add_argument(
+        "--why",
+        action="append",
+        default=[],
+        metavar="TENSOR",
+        help="tell how shape and values of a tensor came about, by its name in --tensors",
+    )
     parser.add_argument(
         "--frequency",
         action="append",

@@ -67,9 +67,14 @@ def explain(
     model = open_model(model)
     program = capture(model, patch_shapes, example_inputs, max_routes=max_routes)
     program.promise(input_range)
+    return explain_program(program, *identity(model))
+
+
+def identity(model: nn.Module | ExportedProgram) -> tuple[str, dict[str, Tensor]]:
+    """The name of a network and its parameters by name."""
     own = model.state_dict if isinstance(model, ExportedProgram) else model.state_dict(keep_vars=True)
     name = "ExportedProgram" if isinstance(model, ExportedProgram) else type(model).__name__
-    return explain_program(program, name, {key: value for key, value in own.items() if isinstance(value, nn.Parameter)})
+    return name, {key: value for key, value in own.items() if isinstance(value, nn.Parameter)}
 
 
 def explain_program(program: Program, name: str, trained: Mapping[str, Tensor]) -> Analysis:

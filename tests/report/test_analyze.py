@@ -129,3 +129,17 @@ def test_patches() -> None:
     assert parse_patch("108x96") == (108, 96)
     assert parse_patch("1x3x108x96") == (1, 3, 108, 96)
     assert parse_patch("x=1x3x8x8,state=4X32") == {"x": (1, 3, 8, 8), "state": (4, 32)}
+
+
+def test_why_a_tensor_is_what_it_is(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([model, "--patch", "108x96", "--patch", "54x48", "--why", "%relu"]) == 0
+    told = capsys.readouterr().out.split("why %relu, ")[1:]
+    assert [text.splitlines()[0] for text in told] == ["route0", "route1"]
+    assert re.search(r"%relu = relu \(dydca_wdsr\.py:\d+\): \[1, 64, H, W\] float32 in \[0, inf\]", told[0])
+    assert "%x = placeholder" in told[0]
+    assert "no range of its values is declared" in told[0]
+
+
+def test_why_of_no_tensor(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([model, "--patch", "12x8", "--why", "nothing"]) == 1
+    assert "DYD850" in capsys.readouterr().err
