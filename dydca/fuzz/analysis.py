@@ -202,10 +202,10 @@ def _compared(
         if all(verdict == sympy.true for _, verdict in verdicts) and not _reaches_nothing(values):
             yield None, f"accepted though PyTorch refuses it: {refusal}"
         return
-    if any(verdict == sympy.false and _counts_parts(need.node) for need, verdict in verdicts):
+    if any(verdict != sympy.true and _has_one_form(need.node) for need, verdict in verdicts):
         return
     for need, verdict in verdicts:
-        if verdict == sympy.false:
+        if verdict == sympy.false and not _reaches_nothing(values):
             yield need.node, f"%{need.node.name} needs {need.condition} though PyTorch runs it"
     for node in graph:
         if node.op != "output" and node.name in values:
@@ -218,15 +218,15 @@ def _reaches_nothing(values: Mapping[str, object]) -> bool:
     return any(isinstance(value, Tensor) and not value.numel() for value in values.values())
 
 
-def _counts_parts(node: Node) -> bool:
-    """Whether an operator has as many results as a size tells; a captured graph holds for one number of them."""
-    return op_name(node) in ("chunk", "split", "unbind")
+def _has_one_form(node: Node) -> bool:
+    """Whether sizes tell how many results an operator or axes its result has; a captured graph holds for one number."""
+    return op_name(node) in ("chunk", "split", "squeeze", "unbind")
 
 
 def _verdict(program: Program, sizes: Mapping[sympy.Symbol, int], refusal: str | None) -> Iterator[str]:
     """Of the constraints that are told to the user."""
     routes = [acceptance(program, route) for route in program.routes]
-    if any(_counts_parts(need.node) for route in routes for need in route.constraints):
+    if any(_has_one_form(need.node) for route in routes for need in route.constraints):
         return
     accepted = bool(accepted_by(routes, arrays(sizes)))
     if accepted != (refusal is None):

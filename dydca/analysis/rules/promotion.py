@@ -25,7 +25,9 @@ def scalar_dtype(value: Scalar) -> torch.dtype:
     """The type a tensor made of one Python scalar would have."""
     if isinstance(value, bool) or getattr(value, "is_Boolean", False):
         return torch.bool
-    if isinstance(value, float) or (isinstance(value, sympy.Basic) and bool(value.atoms(sympy.Float))):
+    if isinstance(value, float):
+        return torch.get_default_dtype()
+    if isinstance(value, sympy.Basic) and value.atoms(sympy.Float) and not value.is_integer:  # floor(0.5*h) is one
         return torch.get_default_dtype()
     return torch.int64
 
