@@ -189,3 +189,9 @@ def test_conditions_on_sizes_by_cases(condition: sympy.Basic) -> None:
     rows, columns = np.meshgrid(np.arange(1, 9), np.arange(1, 9))
     want = [bool(condition.subs({H: h, W: w})) for h, w in zip(rows.flat, columns.flat, strict=True)]
     assert truth(condition, {H: rows, W: columns}).flatten().tolist() == want
+
+
+def test_no_integers_and_one_are_none() -> None:
+    graph = built(lambda b, x: b.call(aten.add.Tensor, b.call(aten.arange.default, 0), b.call(aten.arange.default, 1)))
+    fact = analyze(graph, [Fact((4, 5), torch.float32)])[graph.outputs[0]]
+    assert (fact.shape, fact.value) == ((0,), ())

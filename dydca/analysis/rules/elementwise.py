@@ -60,7 +60,8 @@ def _folded(fold: Callable[[Any, Any], Any], a: Operand, b: Operand) -> Any:
         return None
     if not isinstance(left, tuple) and not isinstance(right, tuple):
         return plain(fold(left, right))
-    count = max(len(value) if isinstance(value, tuple) else 1 for value in (left, right))
+    counts = [len(value) if isinstance(value, tuple) else 1 for value in (left, right)]
+    count = max(counts) if all(counts) else 0
     rows = [_stretched(value, count) for value in (left, right)]
     return tuple(plain(fold(m, n)) for m, n in zip(*rows, strict=True))
 
