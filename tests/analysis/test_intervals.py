@@ -118,6 +118,7 @@ AFTER: dict[str, tuple[Function, float, float, str]] = {
     "reflect": (lambda x: functional.pad(x, (1, 1, 1, 1), mode="reflect"), 0.5, 1, "[0.5, 1]"),
     "mean with padding": (lambda x: functional.avg_pool2d(x, 3, 1, 1), 0.5, 1, "[0, 1]"),
     "mean without": (lambda x: functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False), 0.5, 1, "[0.5, 1]"),
+    "mean of none": (lambda x: x[..., :0].mean(3), 0.5, 1, "[0.5, 1] or NaN"),
     "positions": (lambda x: (x > 0).nonzero(), 0, 1, "[0, 5]"),
     "truth": (lambda x: x > 0, 0, 1, "[0, 1]"),
     "undecided at the border": (lambda x: x >= 0.1, 0.1, 1, "[0, 1]"),

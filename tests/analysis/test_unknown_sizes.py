@@ -12,6 +12,7 @@ import sympy
 import torch
 
 from dydca.analysis import Fact, Facts, Size, analyze
+from dydca.analysis.rules.promotion import scalar_dtype
 from dydca.analysis.sizes import decide, span, truth
 from dydca.errors import ShapeError
 from dydca.program import Graph
@@ -195,3 +196,12 @@ def test_no_integers_and_one_are_none() -> None:
     graph = built(lambda b, x: b.call(aten.add.Tensor, b.call(aten.arange.default, 0), b.call(aten.arange.default, 1)))
     fact = analyze(graph, [Fact((4, 5), torch.float32)])[graph.outputs[0]]
     assert (fact.shape, fact.value) == ((0,), ())
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [(sympy.floor(0.5 * H), torch.int64), (sympy.floor(0.5 * H) + W, torch.int64), (0.5 * H, torch.float32)],
+    ids=str,
+)
+def test_a_rounded_size_is_an_integer(value: sympy.Expr, wanted: torch.dtype) -> None:
+    assert scalar_dtype(value) is wanted

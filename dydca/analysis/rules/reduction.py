@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import torch
@@ -11,7 +12,7 @@ from torch.fx import Node
 from dydca.analysis.boxes import Box, any_of, every
 from dydca.analysis.facts import Fact, Size
 from dydca.analysis.intervals import LARGEST_COUNT, Interval, growth, spanning
-from dydca.analysis.rules.arithmetic import product
+from dydca.analysis.rules.arithmetic import at_least, product
 from dydca.analysis.rules.promotion import as_float, summed_dtype
 from dydca.analysis.rules.registry import Demands, axis_of, demand_rule, interval_rule, rule
 from dydca.program import op_name
@@ -137,8 +138,9 @@ def any_(node: Node, x: Fact, dims: Axes = None, keepdim: bool = False) -> Fact:
 
 
 def mean_of(x: Interval, count: Size, dtype: torch.dtype | None) -> Interval:
-    """Of the mean of `count` elements."""
-    return x.stretched(growth(count + 2 if isinstance(count, int) else LARGEST_COUNT, dtype))
+    """Of the mean of `count` elements; that of none is not a number."""
+    ends = x.stretched(growth(count + 2 if isinstance(count, int) else LARGEST_COUNT, dtype))
+    return ends if at_least(count, 1) is True else replace(ends, nan=True)
 
 
 @interval_rule(aten.mean.default, aten.mean.dim)
