@@ -1,6 +1,7 @@
 """``python -m dydca.analyze model.pt --patch 108x96``: routes, shapes, memory and cost of a network.
 
-Results go to stdout, everything else to stderr. Exit code 0: done, 1: refused, 2: the command line is not understood.
+Results go to stdout, everything else to stderr. Exit code 0: done, 1: refused, 2: the command line is not understood,
+130: interrupted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dydca.errors import DydcaError, FileError, ShapeError
+from dydca.errors import DydcaError, ShapeError
 from dydca.shapes import Dim
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except BrokenPipeError:  # the reader of stdout has seen enough, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130  # as shells say it
     return 0
 
 
@@ -43,6 +47,7 @@ def _run(options: argparse.Namespace) -> None:
     from dydca.capture import capture
     from dydca.report.derivations import derivations
     from dydca.report.explain import explain_program, identity
+    from dydca.runtime.artifact import write_bytes
 
     model = named_model(options)
     program = capture(model, options.patch, max_routes=options.max_routes)
@@ -51,12 +56,12 @@ def _run(options: argparse.Namespace) -> None:
     expected = analysis.expected_macs(dict(options.frequency)) if options.frequency else None
     as_json = json.dumps(analysis.to_dict(), indent=1) if options.json else ""
     if options.html:
-        _write(Path(options.html), analysis.html())
+        write_bytes(Path(options.html), analysis.html().encode(), "report")
     if options.json == "-":
         print(as_json)
         return
     if options.json:
-        _write(Path(options.json), as_json + "\n")
+        write_bytes(Path(options.json), f"{as_json}\n".encode(), "report")
     print(analysis)
     if expected is not None:
         print(f"\nexpected cost of a patch: {expected / 1e9:.4f} GMAC")
@@ -66,22 +71,6 @@ def _run(options: argparse.Namespace) -> None:
     for derivation in asked:
         print(f"\n{derivation}")
     sys.stdout.flush()
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a file whole or not at all.
-
-    Raises:
-        FileError: DYD705.
-    """
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
-        raise FileError("DYD705", "the report cannot be written", where=str(path), got=reason) from error
 
 
 def _parser() -> argparse.ArgumentParser:

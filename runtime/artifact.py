@@ -54,10 +54,7 @@ def save(path: str | Path, manifest: Mapping[str, object], members: Mapping[str,
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
     full = {**manifest, "format": FORMAT_VERSION, "abi": ABI_VERSION, "sha256": hashes}
     content = _pack({MANIFEST: json.dumps(full, indent=1).encode(), **members})
-    try:
-        _write_whole(path, content)
-    except OSError as error:
-        raise FileError("DYD705", "the artifact cannot be written", where=str(path), got=error) from error
+    write_bytes(path, content, "artifact")
 
 
 def read(path: str | Path) -> tuple[Manifest, dict[str, bytes]]:
@@ -94,6 +91,30 @@ def read_bytes(path: Path, kind: str) -> bytes:
         raise FileError("DYD701", f"the {kind} cannot be read", where=str(path), got=error) from error
 
 
+def write_bytes(path: Path, content: bytes, kind: str) -> None:
+    """Writes a file that messages call `kind`: all of it appears under its name, or nothing does.
+
+    Raises:
+        FileError: DYD705, the folder is not writable or full.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(name).chmod(0o666 & ~umask)  # mkstemp's 0600 would surprise whoever shares the file
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise FileError("DYD705", f"the {kind} cannot be written", where=str(path), got=error) from error
+
+
 def _pack(members: Mapping[str, bytes]) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
@@ -104,22 +125,6 @@ def _pack(members: Mapping[str, bytes]) -> bytes:
             info.extra = _PADDING_FIELD.to_bytes(2, "little") + padding.to_bytes(2, "little") + bytes(padding)
             archive.writestr(info, content)
     return stream.getvalue()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)  # mkstemp's 0600 would surprise whoever shares the file
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _unpack(content: bytes) -> dict[str, bytes]:

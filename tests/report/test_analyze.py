@@ -143,3 +143,14 @@ def test_why_a_tensor_is_what_it_is(model: str, capsys: pytest.CaptureFixture[st
 def test_why_of_no_tensor(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([model, "--patch", "12x8", "--why", "nothing"]) == 1
     assert "DYD850" in capsys.readouterr().err
+
+
+def test_an_interruption_is_no_traceback(
+    model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dydca.analyze.named_model", interrupted)
+    assert main([model, "--patch", "12x8"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
