@@ -104,6 +104,8 @@ class StraightLine:
                 self._lower_conv(group)
             elif group.root is None:
                 self._lower_chain(group)
+            elif self._is_product(group.result):
+                self._lower_product(group.result)
             elif not self._lies_already(group.result):
                 self._lower_fallback(group.result)
 
@@ -209,9 +211,6 @@ class StraightLine:
     def _lower_fallback(self, node: Node) -> None:
         if node.target is operator.getitem:
             return  # held since its operand was lowered
-        if op_name(node) in ("matmul", "mm", "bmm") and self.facts[node].dtype == torch.float32:
-            self._lower_product(node)
-            return
         tensors = [operand for operand in node.all_input_nodes if self.graph.constant(operand) is None]
         reads = {operand: self.at.plain(operand) for operand in tensors}
         if items := self.facts[node].items:
@@ -227,6 +226,9 @@ class StraightLine:
             results = [self.at.add(node, PLAIN).value]
             results[0].itemsize = _itemsize(self.facts[node])
         self.at.steps += legalize(self.graph, self.facts, node, reads, results, self.target)
+
+    def _is_product(self, node: Node) -> bool:
+        return op_name(node) in ("matmul", "mm", "bmm") and self.facts[node].dtype == torch.float32
 
     def _lower_product(self, node: Node) -> None:
         """A product of two tensors; a vector on the left is a matrix of one row, on the right of one column."""
